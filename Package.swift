@@ -1,0 +1,40 @@
+// swift-tools-version: 6.2
+// The manifest is the architecture: each target may import what stands in its list and nothing else, and
+// dependencies run downwards only. ARCHITECTURE.md says why each is there.
+
+import PackageDescription
+
+/// What every Swift target of ours is built with: Swift 6 mode, strict memory safety, and no warning left standing.
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .strictMemorySafety(),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+let package = Package(
+    name: "lathe",
+    products: [
+        .library(name: "ImageModel", targets: ["ImageModel"]),
+        .library(name: "ImageFormats", targets: ["ImageFormats"]),
+    ],
+    targets: [
+        module("ImageModel"),
+        module("ImageFormats", ["ImageModel"]),
+        .target(
+            name: "LatheTestSupport", dependencies: ["ImageModel", "ImageFormats"], path: "Tests/LatheTestSupport",
+            swiftSettings: settings),
+        tests("ImageFormatsTests", ["ImageFormats", "ImageModel", "LatheTestSupport"]),
+    ]
+)

@@ -1,0 +1,43 @@
+public import ImageModel
+
+/// The only place that knows every format: makes its encoder, its reader and its checker.
+public enum FormatCatalog {
+    /// The encoder of a format.
+    ///
+    /// - Throws: `invalid-option` for an option that the format does not have; `limit-exceeded` for a disk too large.
+    public static func encoder(for format: ImageFormat, parameters: EncoderParameters, options: FormatOptions = .init())
+        throws(ImageError) -> any ImageEncoder
+    {
+        switch format {
+        case .raw: try RawEncoder(parameters: parameters, options: options)
+        case .vhd: throw ImageError(.unsupported, "vhd")
+        case .qcow2: throw ImageError(.unsupported, "qcow2")
+        case .vmdk: throw ImageError(.unsupported, "vmdk")
+        case .vdi: try VDIEncoder(parameters: parameters, options: options)
+        }
+    }
+
+    /// The reader of a format, with the header read and checked.
+    ///
+    /// - Throws: `corrupt`, `truncated`, `unsupported`, `external-reference` or `limit-exceeded`.
+    public static func reader(for format: ImageFormat, source: any ImageSource) throws(ImageError) -> any ImageReader {
+        switch format {
+        case .raw: try RawReader(source: source)
+        case .vhd: throw ImageError(.unsupported, "vhd")
+        case .qcow2: throw ImageError(.unsupported, "qcow2")
+        case .vmdk: throw ImageError(.unsupported, "vmdk")
+        case .vdi: try VDIReader(source: source)
+        }
+    }
+
+    /// Looks for what is wrong in an image of a format.
+    public static func check(_ source: any ImageSource, as format: ImageFormat) -> CheckReport {
+        switch format {
+        case .raw: RawChecker.check(source)
+        case .vhd: RawChecker.check(source)
+        case .qcow2: RawChecker.check(source)
+        case .vmdk: RawChecker.check(source)
+        case .vdi: VDIChecker.check(source)
+        }
+    }
+}

@@ -1,0 +1,68 @@
+public import ImageModel
+
+/// The `-o key=value` options of one conversion, taken one by one; what nobody takes is an error, so none is ignored.
+public struct FormatOptions: Hashable, Sendable {
+    private var values: [String: String]
+    private var known: [String] = []
+
+    public init(_ values: [String: String] = [:]) { self.values = values }
+
+    /// Reads `key=value,key=value`, as `qemu-img -o` takes it; a key alone means `on`.
+    public init(parsing texts: [String]) throws(ImageError) {
+        values = [:]
+        for text in texts {
+            for pair in text.split(separator: ",") {
+                let parts = pair.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+                guard let key = parts.first, !key.isEmpty else {
+                    throw ImageError(
+                        .invalidOption, "'\(pair)' is not an option; write -o KEY=VALUE, several joined by commas")
+                }
+                let value = parts.count > 1 ? parts[1] : "on"
+                guard values.updateValue(value, forKey: key) == nil else {
+                    throw ImageError(.invalidOption, "option '\(key)' is given twice; give it once")
+                }
+            }
+        }
+    }
+
+    /// Adds an option that a flag of its own implies; one that says otherwise is an error.
+    public mutating func imply(_ key: String, _ value: String, because flag: String) throws(ImageError) {
+        if let given = values[key], given != value {
+            throw ImageError(.invalidOption, "\(flag) needs \(key)=\(value), but -o says \(key)=\(given); drop one of them")
+        }
+        values[key] = value
+    }
+
+    /// Takes an option that must be one of `choices`; the first is the default. Names compare without case.
+    public mutating func take(_ key: String, oneOf choices: [String]) throws(ImageError) -> String {
+        known.append(key)
+        guard let given = values.removeValue(forKey: key) else { return choices[0] }
+        guard let choice = choices.first(where: { $0.lowercased() == given.lowercased() }) else {
+            throw ImageError(
+                .invalidOption,
+                "option \(key)=\(given) is not one that Lathe writes; \(key) can be \(choices.joined(separator: ", "))")
+        }
+        return choice
+    }
+
+    /// Takes an option that must be a number in `range`.
+    public mutating func take(_ key: String, in range: ClosedRange<Int>, default standard: Int) throws(ImageError)
+        -> Int
+    {
+        known.append(key)
+        guard let given = values.removeValue(forKey: key) else { return standard }
+        guard let number = Int(given), range.contains(number) else {
+            throw ImageError(
+                .invalidOption,
+                "option \(key)=\(given) is out of range; \(key) is a number from \(range.lowerBound) to \(range.upperBound)")
+        }
+        return number
+    }
+
+    /// Refuses what no call has taken. An encoder calls it when it has taken all that it knows.
+    public func requireAllTaken(by format: ImageFormat) throws(ImageError) {
+        guard let stray = values.keys.min() else { return }
+        let list = known.isEmpty ? "it has none" : "it has \(known.sorted().joined(separator: ", "))"
+        throw ImageError(.invalidOption, "\(format.rawValue) has no option '\(stray)'; \(list)")
+    }
+}

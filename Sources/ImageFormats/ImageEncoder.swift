@@ -1,0 +1,56 @@
+public import ImageModel
+
+/// What every encoder is told of the disk before its first unit.
+public struct EncoderParameters: Hashable, Sendable {
+    /// The disk's size in bytes, a multiple of 512.
+    public var virtualSize: UInt64
+    /// The guest bytes that the source has: a raw file may end inside its last sector, and the rest of the sector is zero.
+    public var contentLength: UInt64
+    /// The time that a format records, in seconds since 1970-01-01 UTC.
+    public var timestamp: UInt64
+
+    /// 2000-01-01 UTC, which is 0 in a vhd: what an image says when nobody names a time, so that every run says the same.
+    public static let defaultTimestamp: UInt64 = 946_684_800
+
+    public init(contentLength: UInt64, virtualSize: UInt64, timestamp: UInt64 = defaultTimestamp) {
+        self.contentLength = contentLength
+        self.virtualSize = virtualSize
+        self.timestamp = timestamp
+    }
+}
+
+/// How the bytes of a unit are stored.
+public enum UnitStorage: Hashable, Sendable {
+    /// As they are, zeros within a unit left as holes where the sink has them.
+    case plain
+    /// Compressed, each unit on its own and whole (the last one padded with zeros).
+    case compressed(CompressionMethod, level: Int)
+}
+
+/// Places the units of a disk in a file of one format.
+///
+/// An encoder is a value: it sees no descriptor, no thread and no data byte. The pipeline calls `place` once for each unit
+/// that is not all zero, in ascending order, and puts the unit's bytes where it is told; then it calls `finish`. Both hand
+/// out the metadata that is settled by then, so that what an encoder holds does not grow with the disk.
+public protocol ImageEncoder: Sendable {
+    /// The allocation unit in bytes, a power of two of at least 4096.
+    var unitSize: UInt64 { get }
+
+    /// How units are stored.
+    var storage: UnitStorage { get }
+
+    /// Settles where the bytes of a unit go.
+    ///
+    /// - Parameters:
+    ///   - unit: the index of the unit, guest offset / `unitSize`; greater than that of the call before.
+    ///   - storedLength: how many bytes it takes in the file: `unitSize`, or what compression left of it.
+    ///   - metadata: takes the segments that are settled now.
+    /// - Throws: `limit-exceeded` where the format can't address the place.
+    mutating func place(unit: UInt64, storedLength: UInt64, metadata: inout [MetadataSegment]) throws(ImageError)
+        -> FileOffset
+
+    /// Hands out the rest of the metadata, after the last unit.
+    ///
+    /// - Returns: the length of the file in bytes.
+    mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError) -> UInt64
+}

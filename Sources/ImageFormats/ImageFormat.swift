@@ -1,0 +1,10 @@
+/// The formats that Lathe reads and writes.
+public enum ImageFormat: String, CaseIterable, Hashable, Sendable {
+    case raw, vhd, qcow2, vmdk, vdi
+
+    /// The format of a name as it is given on a command line; `vpc` is what QEMU calls vhd.
+    public init?(name: String) {
+        let lowered = name.lowercased()
+        self.init(rawValue: lowered == "vpc" ? "vhd" : lowered)
+    }
+}

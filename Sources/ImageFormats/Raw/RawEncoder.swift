@@ -1,0 +1,27 @@
+public import ImageModel
+
+/// A raw image: every byte at its guest offset, zeros as holes, as long as the source to the byte.
+public struct RawEncoder: ImageEncoder {
+    public let unitSize: UInt64 = 64 << 10
+    public let storage = UnitStorage.plain
+
+    private let length: UInt64
+
+    /// - Throws: `invalid-option`: raw has no options.
+    public init(parameters: EncoderParameters, options: FormatOptions) throws(ImageError) {
+        try options.requireAllTaken(by: .raw)
+        length = parameters.contentLength
+    }
+
+    public mutating func place(unit: UInt64, storedLength: UInt64, metadata: inout [MetadataSegment])
+        throws(ImageError) -> FileOffset
+    {
+        FileOffset(unit * unitSize)
+    }
+
+    public mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError)
+        -> UInt64
+    {
+        length
+    }
+}

@@ -1,0 +1,64 @@
+public import ImageModel
+
+/// Lays out a dynamic VDI as VirtualBox does: header, block map at 1 MiB, data from the next whole MiB on.
+public struct VDIEncoder: ImageEncoder {
+    /// The block of a new image, in bytes.
+    static let blockSize: UInt64 = 1 << 20
+    /// Map and data start at multiples of this.
+    static let alignment: UInt64 = 1 << 20
+
+    public let unitSize = blockSize
+    public let storage = UnitStorage.plain
+
+    private let virtualSize: UInt64
+    private let blockCount: UInt64
+    private let dataOffset: UInt64
+    private var map: StreamedTable
+    private var allocatedBlocks: UInt32 = 0
+
+    /// - Throws: `limit-exceeded` for a disk of more blocks than a map may have; `invalid-option`.
+    public init(parameters: EncoderParameters, options: FormatOptions) throws(ImageError) {
+        var options = options
+        _ = try options.take("subformat", oneOf: ["dynamic"])
+        _ = try options.take("static", oneOf: ["off"])
+        try options.requireAllTaken(by: .vdi)
+
+        virtualSize = parameters.virtualSize
+        blockCount = virtualSize.dividedRoundingUp(by: Self.blockSize)
+        guard blockCount <= VDITables.maximumBlockCount else {
+            throw ImageError(
+                .limitExceeded,
+                "a disk of \(virtualSize) bytes is too large for vdi, which holds at most "
+                    + "\(VDITables.maximumBlockCount * Self.blockSize) bytes; convert to qcow2 or raw")
+        }
+        let mapLength = blockCount * VDITables.entryLength
+        dataOffset = Self.alignment + mapLength.dividedRoundingUp(by: Self.alignment) * Self.alignment
+        let free = [UInt8](repeating: 0xFF, count: Int(VDITables.entryLength))
+        map = StreamedTable(at: FileOffset(Self.alignment), entryCount: blockCount, freeEntry: free)
+    }
+
+    public mutating func place(unit: UInt64, storedLength: UInt64, metadata: inout [MetadataSegment])
+        throws(ImageError) -> FileOffset
+    {
+        var entry = [UInt8](repeating: 0, count: Int(VDITables.entryLength))
+        entry.storeLittleEndian(allocatedBlocks, at: 0)
+        map.set(unit, to: entry, metadata: &metadata)
+        let offset = dataOffset + UInt64(allocatedBlocks) * Self.blockSize
+        allocatedBlocks += 1
+        return FileOffset(offset)
+    }
+
+    public mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError)
+        -> UInt64
+    {
+        map.finish(metadata: &metadata)
+        let header = VDIHeader(
+            type: .normal, mapOffset: Self.alignment, dataOffset: dataOffset, diskSize: virtualSize,
+            blockSize: Self.blockSize, blockExtra: 0, blockCount: blockCount, allocatedBlocks: UInt64(allocatedBlocks),
+            creationUUID: littleEndianFields(content.uuid(for: "vdi.uuidCreate")),
+            modificationUUID: littleEndianFields(content.uuid(for: "vdi.uuidModify")),
+            linkageUUID: [UInt8](repeating: 0, count: 16))
+        metadata.append(MetadataSegment(at: FileOffset(0), header.encoded()))
+        return dataOffset + UInt64(allocatedBlocks) * Self.blockSize
+    }
+}

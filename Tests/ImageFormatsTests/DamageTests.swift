@@ -1,0 +1,56 @@
+import ImageFormats
+import ImageModel
+import LatheTestSupport
+import Testing
+
+/// Small images of every format, damaged in every way that fits a test: nothing may crash, hang, or go by unseen.
+@Suite struct DamageTests {
+    static let images: [(ImageFormat, [String: String])] = [(.vdi, [:])]
+
+    static func smallImage(_ format: ImageFormat, _ options: [String: String]) throws -> EncodedImage {
+        try EncodedImage(format, virtualSize: 6 << 20, units: [0, 1, 5, 9].filter { $0 < 6 }, options: options)
+    }
+
+    @Test(arguments: images) func everyByteFlipOfTheMetadataIsSurvived(format: ImageFormat, options: [String: String])
+        throws
+    {
+        let image = try Self.smallImage(format, options)
+        for segment in image.metadata {
+            for offset in segment.offset.bytes..<segment.offset.bytes + segment.length {
+                for flip: UInt8 in [0x01, 0x80, 0xFF] {
+                    var damaged = image
+                    damaged.memory.write([image.memory[offset..<offset + 1][0] ^ flip], at: offset)
+                    Self.readAll(damaged.memory, format)
+                }
+            }
+        }
+    }
+
+    @Test(arguments: images) func everyTruncationIsSurvivedAndSeen(format: ImageFormat, options: [String: String]) throws {
+        let image = try Self.smallImage(format, options)
+        for length in stride(from: 0, to: image.memory.length, by: 509) {
+            var cut = image
+            cut.memory.truncate(to: length)
+            Self.readAll(cut.memory, format)
+            let report = FormatCatalog.check(cut.memory, as: format)
+            #expect(report.corruptions > 0 || report.incomplete != nil, "cut to \(length) bytes")
+        }
+    }
+
+    /// Reads all mappings and runs the checker; errors are fine, traps are not.
+    static func readAll(_ memory: SparseMemory, _ format: ImageFormat) {
+        _ = FormatCatalog.check(memory, as: format)
+        guard let reader = try? FormatCatalog.reader(for: format, source: memory) else { return }
+        var position: UInt64 = 0
+        var calls = 0
+        while position < reader.virtualSize, calls < 1000 {
+            let range = GuestRange(position, length: reader.virtualSize - position)
+            guard let answer = try? reader.extents(in: range, atMost: 100, from: memory), let last = answer.last else {
+                return
+            }
+            #expect(last.range.end.bytes > position && last.range.end.bytes <= reader.virtualSize)
+            position = last.range.end.bytes
+            calls += 1
+        }
+    }
+}
