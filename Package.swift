@@ -29,9 +29,18 @@ let package = Package(
         .library(name: "ImageModel", targets: ["ImageModel"]),
         .library(name: "ImageFormats", targets: ["ImageFormats"]),
     ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    ],
     targets: [
         module("ImageModel"),
         module("ImageFormats", ["ImageModel"]),
+        module("ImageCodecs", ["ImageModel", "CISAL", "CDeflate", "CZstd", .product(name: "Crypto", package: "swift-crypto")]),
+        module("ImageFiles", ["ImageModel", "CImageKernels"]),
+        .target(name: "CImageKernels", cSettings: [.treatAllWarnings(as: .error)]),
+        .systemLibrary(name: "CISAL"), .systemLibrary(name: "CDeflate"), .systemLibrary(name: "CZstd"),
+        .systemLibrary(name: "CZlib"),
         .target(
             name: "LatheTestSupport", dependencies: ["ImageModel", "ImageFormats"], path: "Tests/LatheTestSupport",
             swiftSettings: settings),

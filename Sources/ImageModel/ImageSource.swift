@@ -19,9 +19,24 @@ public protocol ImageSource: Sendable {
     ///
     /// - Returns: nil where all is known to be a hole. A source that knows no holes answers `start ..< limit`.
     func nextData(from start: FileOffset, limit: FileOffset) throws(ImageError) -> FileRange?
+
+    /// Says that a range is about to be read, so that it can be brought in at once and not page by page.
+    func prepare(_ range: FileRange) throws(ImageError)
+
+    /// Says that a range will not be read again, so that memory can be given back.
+    func release(_ range: FileRange)
+
+    /// Refuses a source that has changed since it was opened; asked when all is read.
+    ///
+    /// - Throws: `source-changed`.
+    func requireUnchanged() throws(ImageError)
 }
 
 extension ImageSource {
+    public func prepare(_ range: FileRange) throws(ImageError) {}
+    public func release(_ range: FileRange) {}
+    public func requireUnchanged() throws(ImageError) {}
+
     public func nextData(from start: FileOffset, limit: FileOffset) throws(ImageError) -> FileRange? {
         start < limit ? FileRange(start: start, length: limit - start) : nil
     }

@@ -1,0 +1,34 @@
+// The few lines that Swift can't say safely: what happens when a mapped page is not there.
+//
+// A file that is mapped can become shorter, or its disk can fail, between two instructions; the kernel then raises SIGBUS.
+// A range that is registered here takes such a fault without harm: the page reads as zeros from then on, and the range
+// remembers where it happened, so that its owner throws an error in place of the bytes.
+
+#ifndef C_IMAGE_KERNELS_H
+#define C_IMAGE_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+// What Linux has and the C library only shows to those who ask for GNU extensions.
+extern const int lathe_O_TMPFILE;
+extern const int lathe_SEEK_DATA;
+extern const int lathe_SEEK_HOLE;
+
+/// rename(2) that fails with EEXIST where `to` is there.
+int lathe_rename_noreplace(const char *from, const char *to);
+
+/// How many ranges can be guarded at once in a process.
+enum { lathe_guard_capacity = 256 };
+
+/// Guards a mapped range from now on; the first call installs the handler, which passes foreign faults on.
+/// Returns the guard's number, or -1 where all are taken or the handler can't be installed.
+int lathe_guard_add(const void *start, size_t length);
+
+/// Ends a guard, before the range is unmapped.
+void lathe_guard_remove(int guard);
+
+/// Where in the range the first fault happened, in bytes from its start; -1 where none has.
+int64_t lathe_guard_fault(int guard);
+
+#endif

@@ -1,0 +1,14 @@
+#define _GNU_SOURCE
+#include "CImageKernels.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+const int lathe_O_TMPFILE = O_TMPFILE;
+const int lathe_SEEK_DATA = SEEK_DATA;
+const int lathe_SEEK_HOLE = SEEK_HOLE;
+
+int lathe_rename_noreplace(const char *from, const char *to) {
+    return renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+}

@@ -1,0 +1,67 @@
+internal import CDeflate
+internal import CZstd
+public import ImageModel
+
+/// Inflates compressed units of every method; one for each thread.
+@safe public struct Decompressor: ~Copyable {
+    private let inflater: OpaquePointer
+
+    /// - Throws: `limit-exceeded` where there is no memory for it.
+    public init() throws(ImageError) {
+        guard let inflater = unsafe libdeflate_alloc_decompressor() else {
+            throw ImageError(.limitExceeded, "no memory is left for a decompressor")
+        }
+        unsafe self.inflater = inflater
+    }
+
+    deinit { unsafe libdeflate_free_decompressor(inflater) }
+
+    /// Inflates a unit into the front of `output`.
+    ///
+    /// - Parameters:
+    ///   - input: the stored bytes; what follows the end of the stream is ignored, as qcow2 counts in sectors.
+    ///   - capacity: the most bytes that the unit may inflate to; `output` has that many at least.
+    /// - Returns: how many bytes it inflated to; nil where the stream is damaged or holds more than `capacity`.
+    public func decompress(
+        _ input: Span<UInt8>, method: CompressionMethod, capacity: Int, into output: inout [UInt8]
+    ) -> Int? {
+        precondition(output.count >= capacity, "the output has room for \(output.count) bytes, not for \(capacity)")
+        return unsafe output.withUnsafeMutableBytes { target in
+            unsafe input.withUnsafeBytes { source in
+                var produced = 0
+                switch method {
+                case .deflate:
+                    let result = unsafe libdeflate_deflate_decompress_ex(
+                        inflater, source.baseAddress, source.count, target.baseAddress, capacity, nil, &produced)
+                    return result == LIBDEFLATE_SUCCESS ? produced : nil
+                case .zlib:
+                    let result = unsafe libdeflate_zlib_decompress_ex(
+                        inflater, source.baseAddress, source.count, target.baseAddress, capacity, nil, &produced)
+                    return result == LIBDEFLATE_SUCCESS ? produced : nil
+                case .zstd:
+                    return unsafe Self.decompressZstandard(source, into: target, capacity: capacity)
+                }
+            }
+        }
+    }
+
+    /// Reads frames until `capacity` bytes are there or the input ends: a unit may hold more than one frame, and padding.
+    private static func decompressZstandard(
+        _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, capacity: Int
+    ) -> Int? {
+        guard let context = unsafe ZSTD_createDCtx() else { return nil }
+        defer { unsafe ZSTD_freeDCtx(context) }
+        var source = unsafe ZSTD_inBuffer(src: input.baseAddress, size: input.count, pos: 0)
+        var target = unsafe ZSTD_outBuffer(dst: output.baseAddress, size: capacity, pos: 0)
+        var hint = 1
+        while unsafe target.pos < capacity || hint != 0 {
+            let before = unsafe (source.pos, target.pos)
+            hint = unsafe ZSTD_decompressStream(context, &target, &source)
+            if ZSTD_isError(hint) != 0 { return nil }
+            let after = unsafe (source.pos, target.pos)
+            if after == before { return nil }
+        }
+        let produced = unsafe target.pos
+        return produced
+    }
+}

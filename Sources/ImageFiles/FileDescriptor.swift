@@ -1,0 +1,33 @@
+internal import Glibc
+internal import ImageModel
+
+/// A descriptor that is closed when its owner goes.
+struct FileDescriptor: ~Copyable, Sendable {
+    let number: Int32
+
+    /// Takes over an open descriptor.
+    init(owning number: Int32) { self.number = number }
+
+    /// Opens a path; `EINTR` is tried again.
+    init(path: String, flags: Int32, mode: mode_t = 0o666) throws(ImageError) {
+        var number: Int32
+        repeat { number = unsafe open(path, flags | O_CLOEXEC, mode) } while number < 0 && errno == EINTR
+        guard number >= 0 else { throw systemError("open", errno, path: path) }
+        self.number = number
+    }
+
+    deinit { close(number) }
+
+    func status(path: String) throws(ImageError) -> stat {
+        var status = stat()
+        guard unsafe fstat(number, &status) == 0 else { throw systemError("fstat", errno, path: path) }
+        return status
+    }
+}
+
+extension stat {
+    var kind: mode_t { st_mode & mode_t(S_IFMT) }
+    var isRegularFile: Bool { kind == mode_t(S_IFREG) }
+    var isBlockDevice: Bool { kind == mode_t(S_IFBLK) }
+    var isDirectory: Bool { kind == mode_t(S_IFDIR) }
+}

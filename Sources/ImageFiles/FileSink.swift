@@ -1,0 +1,149 @@
+internal import CImageKernels
+internal import Glibc
+public import ImageModel
+
+/// A destination file that appears under its name whole or not at all.
+///
+/// It is written without a name (`O_TMPFILE`), so that even a killed process leaves nothing behind; where the file system
+/// has no such files, under a hidden name beside the destination that `deinit` removes. `commit` then links and renames it.
+public final class FileSink: ImageSink {
+    public let isSequential = false
+    public let path: String
+
+    private let descriptor: FileDescriptor
+    private let calls: SystemCalls
+    private let replacing: Bool
+    /// The name under which the unfinished file can be seen; nil for one without a name.
+    private let temporaryPath: String?
+
+    /// - Parameters:
+    ///   - path: where the file shall appear.
+    ///   - replacing: whether a file that is there already is replaced; anything but a regular file never is.
+    /// - Throws: `destination-exists`; `input-output` where the directory can't be written to.
+    public convenience init(path: String, replacing: Bool) throws(ImageError) {
+        try self.init(path: path, replacing: replacing, calls: .live)
+    }
+
+    package init(path: String, replacing: Bool, calls: SystemCalls, unnamed: Bool = true) throws(ImageError) {
+        try Self.requireFree(path, replacing: replacing)
+        self.path = path
+        self.replacing = replacing
+        self.calls = calls
+        if unnamed, let descriptor = try? FileDescriptor(path: Self.directory(of: path), flags: O_RDWR | lathe_O_TMPFILE) {
+            self.descriptor = descriptor
+            temporaryPath = nil
+        } else {
+            let temporary = Self.temporaryName(beside: path)
+            do throws(ImageError) {
+                descriptor = try FileDescriptor(path: temporary, flags: O_RDWR | O_CREAT | O_EXCL)
+            } catch {
+                throw ImageError(
+                    error.code, "\(error.message), so nothing can be written beside the destination", path: path,
+                    operation: error.operation, systemError: error.systemError)
+            }
+            temporaryPath = temporary
+        }
+    }
+
+    deinit {
+        if let temporaryPath { unsafe unlink(temporaryPath) }
+    }
+
+    public func write(data: Span<UInt8>, at offset: FileOffset) throws(ImageError) {
+        var failure: ImageError?
+        unsafe data.withUnsafeBytes { bytes in
+            var done = 0
+            while done < bytes.count {
+                guard let base = bytes.baseAddress else { return }
+                let place = offset.bytes + UInt64(done)
+                let count = unsafe calls.pwrite(descriptor.number, base + done, bytes.count - done, Int(place))
+                if count > 0 {
+                    done += count
+                } else if count == 0 {
+                    failure = systemError("pwrite", EIO, path: path, offset: place, "no byte was taken")
+                    return
+                } else if errno != EINTR {
+                    failure = writeError("pwrite", errno, path: path, offset: place)
+                    return
+                }
+            }
+        }
+        if let failure { throw failure }
+    }
+
+    public func write(metadata: Span<UInt8>, at offset: FileOffset) throws(ImageError) {
+        try write(data: metadata, at: offset)
+    }
+
+    public func finish(length: UInt64) throws(ImageError) {
+        guard let size = Int(exactly: length) else {
+            throw ImageError(.limitExceeded, "a file of \(length) bytes is more than the system allows", path: path)
+        }
+        guard calls.ftruncate(descriptor.number, size) == 0 else {
+            throw writeError("ftruncate", errno, path: path, offset: length)
+        }
+    }
+
+    /// What has been written so far, for reading it back.
+    public func writtenSource() throws(ImageError) -> FileSource {
+        try FileSource(duplicating: descriptor.number, name: path)
+    }
+
+    /// Lets the file appear under its name. Without a call the file vanishes with the sink.
+    ///
+    /// - Throws: `destination-exists` where somebody else was there first; `input-output`.
+    public func commit() throws(ImageError) {
+        let named: String
+        if let temporaryPath { named = temporaryPath } else { named = try link() }
+        guard calls.rename(named, path, replacing) == 0 else {
+            let number = errno
+            unsafe unlink(named)
+            if number == EEXIST { throw Self.exists(path) }
+            throw systemError("rename", number, path: path)
+        }
+    }
+
+    /// Gives the nameless file a hidden name beside the destination.
+    private func link() throws(ImageError) -> String {
+        let name = Self.temporaryName(beside: path)
+        let link = "/proc/self/fd/\(descriptor.number)"
+        guard unsafe linkat(AT_FDCWD, link, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0 else {
+            throw systemError("linkat", errno, path: path)
+        }
+        return name
+    }
+
+    // MARK: Names
+
+    /// Refuses a destination that is there, unless it may be replaced and is a regular file.
+    private static func requireFree(_ path: String, replacing: Bool) throws(ImageError) {
+        var status = stat()
+        guard unsafe lstat(path, &status) == 0 else {
+            if errno == ENOENT { return }
+            throw systemError("lstat", errno, path: path)
+        }
+        guard status.isRegularFile else {
+            throw ImageError(
+                .destinationExists, "the destination is there and is not a regular file; name a file that can be made anew",
+                path: path)
+        }
+        guard replacing else { throw exists(path) }
+    }
+
+    private static func exists(_ path: String) -> ImageError {
+        ImageError(
+            .destinationExists, "the destination exists; remove it, name another, or pass --overwrite", path: path)
+    }
+
+    private static func directory(of path: String) -> String {
+        guard let slash = path.lastIndex(of: "/") else { return "." }
+        return slash == path.startIndex ? "/" : String(path[..<slash])
+    }
+
+    /// A hidden name in the destination's directory that no other run uses.
+    private static func temporaryName(beside path: String) -> String {
+        var generator = SystemRandomNumberGenerator()
+        let suffix = String(UInt64.random(in: 0...UInt64.max, using: &generator), radix: 36)
+        return "\(directory(of: path))/.lathe-\(getpid())-\(suffix).part"
+    }
+}

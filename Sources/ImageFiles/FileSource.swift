@@ -1,0 +1,152 @@
+internal import CImageKernels
+internal import Glibc
+public import ImageModel
+
+/// The bytes of a file or block device: mapped and read in place, or read into buffers where it can't be mapped.
+public final class FileSource: ImageSource {
+    public let name: String
+    public let length: UInt64
+    /// What the file takes of its disk, in bytes.
+    public let allocatedLength: UInt64
+
+    private let descriptor: FileDescriptor
+    private let mapping: GuardedMapping?
+    private let modification: (seconds: Int, nanoseconds: Int)
+    private let isRegularFile: Bool
+
+    /// Opens a path for reading.
+    ///
+    /// - Parameter mapped: false reads into buffers even where mapping is possible.
+    /// - Throws: `input-output` where it can't be opened; `unsupported` for a directory, a pipe or a socket.
+    public convenience init(path: String, mapped: Bool = true) throws(ImageError) {
+        // Without O_NONBLOCK a named pipe would wait here for its writer.
+        try self.init(FileDescriptor(path: path, flags: O_RDONLY | O_NONBLOCK), name: path, mapped: mapped)
+    }
+
+    /// Reads from a descriptor that stays open elsewhere.
+    public convenience init(duplicating number: Int32, name: String) throws(ImageError) {
+        let copy = fcntl(number, F_DUPFD_CLOEXEC, 0)
+        guard copy >= 0 else { throw systemError("dup", errno, path: name) }
+        try self.init(FileDescriptor(owning: copy), name: name, mapped: true)
+    }
+
+    init(_ descriptor: consuming FileDescriptor, name: String, mapped: Bool) throws(ImageError) {
+        let status = try descriptor.status(path: name)
+        guard status.isRegularFile || status.isBlockDevice else {
+            let what = status.isDirectory ? "a directory" : "neither a file nor a block device"
+            throw ImageError(
+                .unsupported, "this is \(what); name an image file, a block device, or '-' for standard input", path: name)
+        }
+        let end = lseek(descriptor.number, 0, SEEK_END)
+        guard end >= 0 else { throw systemError("lseek", errno, path: name) }
+        self.name = name
+        length = UInt64(end)
+        allocatedLength = UInt64(max(0, status.st_blocks)) * 512
+        modification = (status.st_mtim.tv_sec, status.st_mtim.tv_nsec)
+        isRegularFile = status.isRegularFile
+        mapping = mapped ? GuardedMapping(descriptor: descriptor, length: UInt64(end)) : nil
+        self.descriptor = descriptor
+    }
+
+    public func withBytes<Result>(of range: FileRange, _ body: (Span<UInt8>) throws(ImageError) -> Result)
+        throws(ImageError) -> Result
+    {
+        try requireHeld(range)
+        guard let mapping else {
+            let buffer = try readIntoBuffer(range)
+            return try body(buffer.span)
+        }
+        let result = try mapping.withBytes(Int(range.start.bytes)..<Int(range.end.bytes), body)
+        if let fault = mapping.faultOffset { throw unreadable(at: fault) }
+        return result
+    }
+
+    public func nextData(from start: FileOffset, limit: FileOffset) throws(ImageError) -> FileRange? {
+        guard start < limit else { return nil }
+        let data = lseek(descriptor.number, off_t(start.bytes), lathe_SEEK_DATA)
+        guard data >= 0 else {
+            // No data up to the end; but a file that became shorter answers the same.
+            if errno == ENXIO {
+                try requireUnchanged()
+                return nil
+            }
+            return FileRange(start: start, length: limit - start)
+        }
+        guard UInt64(data) < limit.bytes else { return nil }
+        let hole = lseek(descriptor.number, data, lathe_SEEK_HOLE)
+        let end = hole < 0 ? limit.bytes : min(limit.bytes, UInt64(hole))
+        return FileRange(UInt64(data), length: end - UInt64(data))
+    }
+
+    public func prepare(_ range: FileRange) throws(ImageError) {
+        guard let mapping else { return }
+        let number = mapping.populate(Int(range.start.bytes)..<Int(range.end.bytes))
+        // An older kernel does not know the advice; the guard then serves each fault.
+        if number == EFAULT || number == EIO || number == EHWPOISON { throw unreadable(at: range.start.bytes) }
+    }
+
+    public func release(_ range: FileRange) {
+        mapping?.release(Int(range.start.bytes)..<Int(range.end.bytes))
+    }
+
+    public func requireUnchanged() throws(ImageError) {
+        if let fault = mapping?.faultOffset { throw unreadable(at: fault) }
+        guard isRegularFile else { return }
+        let status = try descriptor.status(path: name)
+        guard UInt64(max(0, status.st_size)) == length else {
+            throw ImageError(
+                .sourceChanged,
+                "the file had \(length) bytes when it was opened and now has \(status.st_size); stop whatever writes to it "
+                    + "and start again", path: name)
+        }
+        guard (status.st_mtim.tv_sec, status.st_mtim.tv_nsec) == modification else {
+            throw ImageError(
+                .sourceChanged,
+                "the file was written to while it was read; stop whatever writes to it and start again", path: name)
+        }
+    }
+
+    /// The error of a page that could not be had: why, as far as the file still tells.
+    private func unreadable(at offset: UInt64) -> ImageError {
+        do throws(ImageError) {
+            try requireSameLength()
+            _ = try readIntoBuffer(FileRange(offset, length: min(length - offset, UInt64(GuardedMapping.pageSize))))
+        } catch {
+            return error
+        }
+        return ImageError(
+            .inputOutput, "a part of the file could not be read", path: name, offset: FileOffset(offset), operation: "mmap")
+    }
+
+    private func requireSameLength() throws(ImageError) {
+        guard isRegularFile else { return }
+        let now = UInt64(max(0, try descriptor.status(path: name).st_size))
+        guard now >= length else {
+            throw ImageError(
+                .sourceChanged, "the file had \(length) bytes when it was opened and was cut to \(now) while it was read",
+                path: name, offset: FileOffset(now))
+        }
+    }
+
+    private func readIntoBuffer(_ range: FileRange) throws(ImageError) -> [UInt8] {
+        var bytes = [UInt8](repeating: 0, count: Int(range.length))
+        var done = 0
+        while done < bytes.count {
+            let count = unsafe bytes.withUnsafeMutableBytes { buffer in
+                unsafe pread(
+                    descriptor.number, buffer.baseAddress.map { unsafe $0 + done }, buffer.count - done,
+                    off_t(range.start.bytes) + off_t(done))
+            }
+            if count > 0 {
+                done += count
+            } else if count == 0 {
+                throw ImageError(
+                    .sourceChanged, "the file had \(length) bytes when it was opened and now ends sooner", path: name,
+                    offset: range.start + UInt64(done), operation: "pread")
+            } else if errno != EINTR {
+                throw systemError("pread", errno, path: name, offset: range.start.bytes + UInt64(done))
+            }
+        }
+        return bytes
+    }
+}

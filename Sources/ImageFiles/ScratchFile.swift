@@ -1,0 +1,51 @@
+internal import CImageKernels
+internal import Glibc
+internal import ImageModel
+
+/// A sparse temporary file without a name, in `TMPDIR` or `/var/tmp`; it is gone with its owner, however that ends.
+final class ScratchFile: Sendable {
+    private let descriptor: FileDescriptor
+    private let directory: String
+
+    init() throws(ImageError) {
+        let named = unsafe getenv("TMPDIR").map { unsafe String(cString: $0) } ?? ""
+        directory = named.isEmpty ? "/var/tmp" : named
+        if let descriptor = try? FileDescriptor(path: directory, flags: O_RDWR | lathe_O_TMPFILE, mode: 0o600) {
+            self.descriptor = descriptor
+            return
+        }
+        var generator = SystemRandomNumberGenerator()
+        let path = "\(directory)/lathe-\(getpid())-\(UInt64.random(in: 0...UInt64.max, using: &generator))"
+        descriptor = try FileDescriptor(path: path, flags: O_RDWR | O_CREAT | O_EXCL, mode: 0o600)
+        unsafe unlink(path)
+    }
+
+    func write(_ bytes: Span<UInt8>, at offset: UInt64) throws(ImageError) {
+        var failure: ImageError?
+        unsafe bytes.withUnsafeBytes { buffer in
+            var done = 0
+            while done < buffer.count {
+                guard let base = buffer.baseAddress else { return }
+                let place = offset + UInt64(done)
+                let count = unsafe pwrite(descriptor.number, base + done, buffer.count - done, off_t(place))
+                if count > 0 {
+                    done += count
+                } else if count == 0 || errno != EINTR {
+                    failure = writeError("pwrite", count == 0 ? EIO : errno, path: directory, offset: place)
+                    return
+                }
+            }
+        }
+        if let failure { throw failure }
+    }
+
+    func setLength(_ length: UInt64) throws(ImageError) {
+        guard ftruncate(descriptor.number, off_t(clamping: length)) == 0 else {
+            throw writeError("ftruncate", errno, path: directory, offset: length)
+        }
+    }
+
+    func source(name: String) throws(ImageError) -> FileSource {
+        try FileSource(duplicating: descriptor.number, name: name)
+    }
+}

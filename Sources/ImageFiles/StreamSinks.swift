@@ -1,0 +1,112 @@
+internal import Glibc
+public import ImageModel
+
+/// Takes everything and keeps nothing: for measuring.
+public struct NullSink: ImageSink {
+    public let isSequential = false
+
+    public init() {}
+
+    public func write(data: Span<UInt8>, at offset: FileOffset) throws(ImageError) {}
+    public func write(metadata: Span<UInt8>, at offset: FileOffset) throws(ImageError) {}
+    public func finish(length: UInt64) throws(ImageError) {}
+}
+
+/// Keeps the metadata of an image, each byte at its own offset of a nameless sparse file, and drops the data.
+///
+/// A pipe can't go back to a header that is known last; so a first run over the source fills one of these, and a second
+/// run writes the pipe in order with a `StreamSink` that takes the metadata from here.
+public final class MetadataSpool: ImageSink {
+    public let isSequential = false
+    private let file: ScratchFile
+
+    /// - Throws: `input-output` where the directory for temporary files can't be written to.
+    public init() throws(ImageError) { file = try ScratchFile() }
+
+    public func write(data: Span<UInt8>, at offset: FileOffset) throws(ImageError) {}
+
+    public func write(metadata: Span<UInt8>, at offset: FileOffset) throws(ImageError) {
+        try file.write(metadata, at: offset.bytes)
+    }
+
+    public func finish(length: UInt64) throws(ImageError) { try file.setLength(length) }
+
+    /// The metadata, with zeros where data goes.
+    public func spooled() throws(ImageError) -> FileSource { try file.source(name: "metadata spool") }
+}
+
+/// Writes an image to a pipe or any other descriptor that only goes forward.
+public final class StreamSink: ImageSink {
+    public let isSequential = true
+    private let descriptor: Int32
+    private let name: String
+    private let metadata: FileSource
+    private let calls: SystemCalls
+    /// How far the stream has been written. Calls come one at a time, and each sees what the last one left.
+    private let position = Position()
+
+    /// - Parameters:
+    ///   - descriptor: stays the caller's.
+    ///   - metadata: what a `MetadataSpool` learned of the same image.
+    public convenience init(descriptor: Int32, name: String, metadata: FileSource) {
+        self.init(descriptor: descriptor, name: name, metadata: metadata, calls: .live)
+    }
+
+    package init(descriptor: Int32, name: String, metadata: FileSource, calls: SystemCalls) {
+        self.descriptor = descriptor
+        self.name = name
+        self.metadata = metadata
+        self.calls = calls
+    }
+
+    public func write(data: Span<UInt8>, at offset: FileOffset) throws(ImageError) {
+        try fill(upTo: offset.bytes)
+        try emit(data)
+    }
+
+    /// Ignored: the spool has it already.
+    public func write(metadata: Span<UInt8>, at offset: FileOffset) throws(ImageError) {}
+
+    public func finish(length: UInt64) throws(ImageError) { try fill(upTo: length) }
+
+    /// Writes metadata and gaps up to a file offset.
+    private func fill(upTo end: UInt64) throws(ImageError) {
+        while position.value < end {
+            let step = min(256 << 10, end - position.value)
+            try metadata.withBytes(of: FileRange(position.value, length: step)) { (bytes) throws(ImageError) in
+                try emit(bytes)
+            }
+        }
+        guard position.value == end else {
+            throw ImageError(
+                .sourceChanged, "the source changed between the two runs that a stream takes; start again", path: name,
+                offset: FileOffset(end))
+        }
+    }
+
+    private func emit(_ bytes: Span<UInt8>) throws(ImageError) {
+        var failure: ImageError?
+        unsafe bytes.withUnsafeBytes { buffer in
+            var done = 0
+            while done < buffer.count {
+                guard let base = buffer.baseAddress else { return }
+                let count = unsafe calls.write(descriptor, base + done, buffer.count - done)
+                if count > 0 {
+                    done += count
+                } else if count == 0 || errno != EINTR {
+                    failure = writeError(
+                        "write", count == 0 ? EIO : errno, path: name, offset: position.value + UInt64(done))
+                    return
+                }
+            }
+        }
+        if let failure { throw failure }
+        position.value += UInt64(bytes.count)
+    }
+}
+
+/// A count that is only touched by one thread at a time, which a sequential sink's callers see to.
+// @unchecked: the pipeline's ordered step is the lock; two calls never overlap.
+private final class Position: @unchecked Sendable {
+    var value: UInt64 = 0
+}
