@@ -28,6 +28,9 @@ let package = Package(
     products: [
         .library(name: "ImageModel", targets: ["ImageModel"]),
         .library(name: "ImageFormats", targets: ["ImageFormats"]),
+        .library(name: "ImageFiles", targets: ["ImageFiles"]),
+        .library(name: "ImagePipeline", targets: ["ImagePipeline"]),
+        .executable(name: "lathe", targets: ["lathe"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
@@ -38,6 +41,14 @@ let package = Package(
         module("ImageFormats", ["ImageModel"]),
         module("ImageCodecs", ["ImageModel", "CISAL", "CDeflate", "CZstd", .product(name: "Crypto", package: "swift-crypto")]),
         module("ImageFiles", ["ImageModel", "CImageKernels"]),
+        module("ImagePipeline", ["ImageModel", "ImageFormats", "ImageCodecs"]),
+        module(
+            "LatheCommands",
+            [
+                "ImagePipeline", "ImageFiles", "ImageFormats", "ImageModel",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+        .executableTarget(name: "lathe", dependencies: ["LatheCommands"], swiftSettings: settings),
         .target(name: "CImageKernels", cSettings: [.treatAllWarnings(as: .error)]),
         .systemLibrary(name: "CISAL"), .systemLibrary(name: "CDeflate"), .systemLibrary(name: "CZstd"),
         .systemLibrary(name: "CZlib"),

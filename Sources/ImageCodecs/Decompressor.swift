@@ -16,18 +16,20 @@ public import ImageModel
 
     deinit { unsafe libdeflate_free_decompressor(inflater) }
 
-    /// Inflates a unit into the front of `output`.
+    /// Inflates a unit into a range of `output`.
     ///
     /// - Parameters:
     ///   - input: the stored bytes; what follows the end of the stream is ignored, as qcow2 counts in sectors.
-    ///   - capacity: the most bytes that the unit may inflate to; `output` has that many at least.
-    /// - Returns: how many bytes it inflated to; nil where the stream is damaged or holds more than `capacity`.
+    ///   - range: where in `output` the content goes; the unit may not inflate to more than the range holds.
+    /// - Returns: how many bytes it inflated to; nil where the stream is damaged or holds more.
     public func decompress(
-        _ input: Span<UInt8>, method: CompressionMethod, capacity: Int, into output: inout [UInt8]
+        _ input: Span<UInt8>, method: CompressionMethod, into output: inout [UInt8], _ range: Range<Int>
     ) -> Int? {
-        precondition(output.count >= capacity, "the output has room for \(output.count) bytes, not for \(capacity)")
-        return unsafe output.withUnsafeMutableBytes { target in
-            unsafe input.withUnsafeBytes { source in
+        precondition(output.indices.contains(range), "the output has no room for \(range)")
+        let capacity = range.count
+        return unsafe output.withUnsafeMutableBytes { output in
+            let target = unsafe UnsafeMutableRawBufferPointer(rebasing: output[range])
+            return unsafe input.withUnsafeBytes { source in
                 var produced = 0
                 switch method {
                 case .deflate:

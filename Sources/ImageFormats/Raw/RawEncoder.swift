@@ -2,7 +2,8 @@ public import ImageModel
 
 /// A raw image: every byte at its guest offset, zeros as holes, as long as the source to the byte.
 public struct RawEncoder: ImageEncoder {
-    public let unitSize: UInt64 = 64 << 10
+    /// Raw allocates nothing; the unit only bounds the window in which short runs of zeros are looked for.
+    public let unitSize: UInt64 = 2 << 20
     public let storage = UnitStorage.plain
 
     private let length: UInt64

@@ -1,0 +1,179 @@
+public import ImageFormats
+public import ImageModel
+internal import ImageCodecs
+internal import Synchronization
+
+/// Turns a disk into an image of some format, in one pass over the source.
+public struct Conversion: Sendable {
+    public var image: DiskImage
+    public var format: ImageFormat
+    public var options: FormatOptions
+    /// Zeros that are written out rather than left as holes: see `SparsePolicy`.
+    public var sparsePolicy: SparsePolicy
+    /// In seconds since 1970-01-01 UTC, for the formats that record a time.
+    public var timestamp: UInt64
+    public var work: WorkOptions
+
+    public init(
+        _ image: DiskImage, to format: ImageFormat, options: FormatOptions = .init(),
+        sparsePolicy: SparsePolicy = .allHoles, timestamp: UInt64 = EncoderParameters.defaultTimestamp,
+        work: WorkOptions = .init()
+    ) {
+        self.image = image
+        self.format = format
+        self.options = options
+        self.sparsePolicy = sparsePolicy
+        self.timestamp = timestamp
+        self.work = work
+    }
+
+    /// An encoder for this conversion, with every option checked; nothing has been read or written for it.
+    ///
+    /// - Throws: `invalid-option` or `limit-exceeded`.
+    public func makeEncoder() throws(ImageError) -> any ImageEncoder {
+        try work.validate()
+        let parameters = EncoderParameters(
+            contentLength: image.reader.contentLength, virtualSize: image.virtualSize, timestamp: timestamp)
+        return try FormatCatalog.encoder(for: format, parameters: parameters, options: options)
+    }
+
+    /// Converts into a sink, and blocks until all is written; call it from a thread that may wait.
+    ///
+    /// - Throws: what the source, the encoder and the sink throw; `cancelled`. The sink then holds a part of an image.
+    public func run(into sink: any ImageSink) throws(ImageError) -> ConversionResult {
+        let encoder = try makeEncoder()
+        let run = ConversionRun(self, encoder: encoder, sink: sink)
+        WorkerThreads.run(work.threads) { run.work() }
+        return try run.complete()
+    }
+}
+
+/// Which zeros of an allocated unit are left as holes. Units that are all zero are never stored, unless nothing is a hole.
+public enum SparsePolicy: Hashable, Sendable {
+    /// Every run of zeros, from one file-system block (4096 bytes) on.
+    case allHoles
+    /// Only runs of so many bytes and more; shorter ones between data of one allocation unit are written out.
+    case holesOfAtLeast(UInt64)
+    /// None: every unit is stored, and every byte written.
+    case noHoles
+
+    /// Runs inside a unit that are shorter than this are written out, in bytes.
+    var writtenBelow: UInt64 {
+        switch self {
+        case .allHoles: 0
+        case .holesOfAtLeast(let size): size
+        case .noHoles: .max
+        }
+    }
+}
+
+/// What a conversion made.
+public struct ConversionResult: Hashable, Sendable {
+    /// In bytes.
+    public var virtualSize: UInt64
+    /// CRC-64/XZ of the whole guest content.
+    public var fingerprint: UInt64
+    /// The length of the image in bytes.
+    public var objectLength: UInt64
+    /// CRC-64/XZ of the whole image.
+    public var objectCRC64: UInt64
+    /// Guest bytes that were not zero, in steps of 4096.
+    public var contentBytes: UInt64
+}
+
+/// What the workers of one conversion share.
+private final class ConversionRun: Sendable {
+    let conversion: Conversion
+    let sink: any ImageSink
+    let chunkSize: UInt64
+    let unitSize: UInt64
+    let storage: UnitStorage
+    private let dispenser: Mutex<ChunkDispenser>
+    private let encoder: Mutex<any ImageEncoder>
+    private let totals = Mutex(ConversionTotals())
+    private let turnstile = Turnstile()
+    private let failure = SharedFailure()
+
+    init(_ conversion: Conversion, encoder: any ImageEncoder, sink: any ImageSink) {
+        self.conversion = conversion
+        self.sink = sink
+        unitSize = encoder.unitSize
+        storage = encoder.storage
+        chunkSize = max(conversion.image.chunkSize(conversion.work.chunkSize), encoder.unitSize)
+        dispenser = Mutex(
+            ChunkDispenser(
+                conversion.image, chunkSize: chunkSize, skippingZeros: conversion.sparsePolicy != .noHoles))
+        self.encoder = Mutex(encoder)
+        conversion.work.progress?.begin(total: conversion.image.virtualSize)
+    }
+
+    /// One worker's life: take a chunk, scan it, wait for its turn to place it, write it; until there are no more.
+    func work() {
+        do throws(ImageError) {
+            var worker = try ConversionWorker(conversion, unitSize: unitSize, storage: storage)
+            while !failure.isSet, let chunk = try dispenser.withLock({ (it) throws(ImageError) in try it.next() }) {
+                try conversion.work.requireGoingOn()
+                try worker.scan(chunk)
+                guard turnstile.enter(chunk.ticket) else { return }
+                try encoder.withLock { (encoder) throws(ImageError) in try worker.place(with: &encoder) }
+                if sink.isSequential {
+                    // A stream has one place to write: the turn lasts until the chunk is through.
+                    try worker.write(to: sink)
+                    turnstile.pass()
+                } else {
+                    turnstile.pass()
+                    try worker.write(to: sink)
+                }
+                worker.finish(chunk)
+                conversion.work.progress?.reach(chunk.range.end)
+            }
+            totals.withLock { $0.add(worker.totals) }
+        } catch {
+            failure.set(error)
+            turnstile.stop()
+        }
+    }
+
+    /// Writes what is only known when all is placed.
+    func complete() throws(ImageError) -> ConversionResult {
+        try failure.rethrow()
+        try conversion.image.source.requireUnchanged()
+        var totals = totals.withLock { $0 }
+        let virtualSize = conversion.image.virtualSize
+        let fingerprint = totals.content.checksum(length: virtualSize)
+        var segments: [MetadataSegment] = []
+        let length = try encoder.withLock { (encoder) throws(ImageError) in
+            try encoder.finish(
+                content: ContentIdentity(fingerprint: fingerprint, virtualSize: virtualSize), metadata: &segments)
+        }
+        for segment in segments { try totals.write(segment, to: sink) }
+        try sink.finish(length: length)
+        conversion.work.progress?.reach(GuestOffset(virtualSize))
+        return ConversionResult(
+            virtualSize: virtualSize, fingerprint: fingerprint, objectLength: length,
+            objectCRC64: totals.object.checksum(length: length), contentBytes: totals.contentBytes)
+    }
+}
+
+/// Sums over what has been written; those of all workers add up to those of the whole.
+struct ConversionTotals: Sendable {
+    var content = CRC64Sum()
+    var object = CRC64Sum()
+    var contentBytes: UInt64 = 0
+
+    mutating func add(_ other: ConversionTotals) {
+        content.add(other.content)
+        object.add(other.object)
+        contentBytes += other.contentBytes
+    }
+
+    /// Writes a metadata segment and counts it into the object.
+    mutating func write(_ segment: MetadataSegment, to sink: any ImageSink) throws(ImageError) {
+        var object = object
+        try segment.forEachPiece { (bytes, offset) throws(ImageError) in
+            object.add(CRC64Sum.remainder(bytes.span), endingAt: offset.bytes + UInt64(bytes.count))
+            try sink.write(metadata: bytes.span, at: offset)
+        }
+        self.object = object
+    }
+}

@@ -1,0 +1,74 @@
+public import ImageModel
+internal import Synchronization
+
+/// How far a piece of work has come; workers write it, anyone may read it at any time.
+public final class WorkProgress: Sendable {
+    private let totalBytes = Atomic<UInt64>(0)
+    private let doneBytes = Atomic<UInt64>(0)
+
+    public init() {}
+
+    /// Guest bytes in all.
+    public var total: UInt64 { totalBytes.load(ordering: .relaxed) }
+    /// Guest bytes that are through, zeros included.
+    public var done: UInt64 { doneBytes.load(ordering: .relaxed) }
+
+    func begin(total: UInt64) {
+        totalBytes.store(total, ordering: .relaxed)
+        doneBytes.store(0, ordering: .relaxed)
+    }
+
+    func reach(_ guest: GuestOffset) { doneBytes.max(guest.bytes, ordering: .relaxed) }
+}
+
+/// A request to stop, from any thread or a signal handler's queue; the work ends with `cancelled`.
+public final class CancellationFlag: Sendable {
+    private let flag = Atomic<Bool>(false)
+
+    public init() {}
+
+    public func cancel() { flag.store(true, ordering: .relaxed) }
+
+    public var isCancelled: Bool { flag.load(ordering: .relaxed) }
+}
+
+/// What every kind of work over a disk takes.
+public struct WorkOptions: Sendable {
+    /// How many threads work, 1 to 256. The result never depends on it.
+    public var threads: Int
+    /// Guest bytes that a thread takes at once, a power of two from 64 KiB to 64 MiB; raised to the allocation unit where that
+    /// is larger. The result never depends on it.
+    public var chunkSize: UInt64
+    public var progress: WorkProgress?
+    public var cancellation: CancellationFlag?
+
+    public static let defaultChunkSize: UInt64 = 2 << 20
+    public static let threadCounts = 1...256
+    public static let chunkSizes: ClosedRange<UInt64> = 64 << 10...64 << 20
+
+    public init(
+        threads: Int = WorkerThreads.processorCount, chunkSize: UInt64 = defaultChunkSize,
+        progress: WorkProgress? = nil, cancellation: CancellationFlag? = nil
+    ) {
+        self.threads = threads
+        self.chunkSize = chunkSize
+        self.progress = progress
+        self.cancellation = cancellation
+    }
+
+    /// - Throws: `invalid-option`.
+    func validate() throws(ImageError) {
+        guard Self.threadCounts.contains(threads) else {
+            throw ImageError(.invalidOption, "\(threads) threads can't be had; ask for 1 to 256")
+        }
+        guard Self.chunkSizes.contains(chunkSize), chunkSize.nonzeroBitCount == 1 else {
+            throw ImageError(
+                .invalidOption, "a chunk of \(chunkSize) bytes can't be had; it is a power of two from 64 KiB to 64 MiB")
+        }
+    }
+
+    /// - Throws: `cancelled`.
+    public func requireGoingOn() throws(ImageError) {
+        if cancellation?.isCancelled ?? false { throw ImageError(.cancelled, "stopped on request; nothing was left behind") }
+    }
+}

@@ -1,0 +1,118 @@
+internal import Glibc
+internal import ImageModel
+internal import Synchronization
+
+/// Threads of our own for work that blocks: the cooperative pool must never wait for a disk.
+public enum WorkerThreads {
+    /// The processors that this process may use.
+    public static let processorCount = max(1, min(256, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))))
+
+    /// Runs `body` once on each of `count` threads, the calling one among them, and returns when all are through.
+    ///
+    /// Where the system grants fewer threads, fewer run: the work is shared out among those that are there.
+    static func run(_ count: Int, _ body: @escaping @Sendable () -> Void) {
+        var threads: [pthread_t] = []
+        for _ in 1..<max(1, count) {
+            var thread = pthread_t()
+            let start = unsafe Unmanaged.passRetained(ThreadStart(body))
+            let status = unsafe pthread_create(&thread, nil, startThread, start.toOpaque())
+            guard status == 0 else {
+                unsafe start.release()
+                break
+            }
+            threads.append(thread)
+        }
+        body()
+        for thread in threads { pthread_join(thread, nil) }
+    }
+}
+
+private final class ThreadStart: Sendable {
+    let body: @Sendable () -> Void
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+}
+
+private func startThread(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+    if let argument = unsafe argument {
+        unsafe Unmanaged<ThreadStart>.fromOpaque(argument).takeRetainedValue().body()
+    }
+    return nil
+}
+
+/// Lets threads through one after the other, in the order of their tickets.
+// @unchecked: the pointers are set once, and what they point to is used as POSIX says.
+@safe final class Turnstile: @unchecked Sendable {
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let turned = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    /// Guarded by `mutex`.
+    private var current: UInt64 = 0
+    private var stopped = false
+
+    init() {
+        unsafe pthread_mutex_init(mutex, nil)
+        unsafe pthread_cond_init(turned, nil)
+    }
+
+    deinit {
+        unsafe pthread_cond_destroy(turned)
+        unsafe pthread_mutex_destroy(mutex)
+        unsafe turned.deallocate()
+        unsafe mutex.deallocate()
+    }
+
+    /// Waits for a ticket's turn, which then is the caller's until `pass`.
+    ///
+    /// - Returns: false where the turnstile was stopped.
+    func enter(_ ticket: UInt64) -> Bool {
+        unsafe pthread_mutex_lock(mutex)
+        defer { unsafe pthread_mutex_unlock(mutex) }
+        while current != ticket && !stopped { unsafe pthread_cond_wait(turned, mutex) }
+        return !stopped
+    }
+
+    /// Ends the turn of the ticket that is in.
+    func pass() {
+        unsafe pthread_mutex_lock(mutex)
+        current += 1
+        unsafe pthread_cond_broadcast(turned)
+        unsafe pthread_mutex_unlock(mutex)
+    }
+
+    /// Sends away everyone who waits or comes later.
+    func stop() {
+        unsafe pthread_mutex_lock(mutex)
+        stopped = true
+        unsafe pthread_cond_broadcast(turned)
+        unsafe pthread_mutex_unlock(mutex)
+    }
+}
+
+/// The first error of several threads; all of them look here and stop.
+final class SharedFailure: Sendable {
+    private let failed = Atomic<Bool>(false)
+    private let first = Mutex<ImageError?>(nil)
+
+    var isSet: Bool { failed.load(ordering: .relaxed) }
+
+    func set(_ error: ImageError) {
+        first.withLock { kept in if kept == nil { kept = error } }
+        failed.store(true, ordering: .relaxed)
+    }
+
+    func rethrow() throws(ImageError) {
+        if let error = first.withLock({ $0 }) { throw error }
+    }
+}
+
+/// A thread that nobody waits for: it listens or reports until the process ends.
+public enum BackgroundThread {
+    public static func start(_ body: @escaping @Sendable () -> Void) {
+        var thread = pthread_t()
+        let start = unsafe Unmanaged.passRetained(ThreadStart(body))
+        if unsafe pthread_create(&thread, nil, startThread, start.toOpaque()) == 0 {
+            pthread_detach(thread)
+        } else {
+            unsafe start.release()
+        }
+    }
+}

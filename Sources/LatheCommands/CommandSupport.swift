@@ -1,0 +1,98 @@
+internal import ArgumentParser
+internal import Glibc
+internal import ImageFiles
+internal import ImageFormats
+internal import ImageModel
+internal import ImagePipeline
+
+extension ImageFormat: ArgumentParser.ExpressibleByArgument {
+    public init?(argument: String) { self.init(name: argument) }
+    public static var allValueStrings: [String] { allCases.map(\.rawValue) }
+}
+
+/// A size on the command line: bytes, or with k, M, G, T or P (powers of 1024).
+struct ByteSize: ExpressibleByArgument, Hashable {
+    let bytes: UInt64
+
+    init?(argument: String) {
+        let suffixes: [Character: UInt64] = ["k": 10, "m": 20, "g": 30, "t": 40, "p": 50]
+        var digits = Substring(argument)
+        var shift: UInt64 = 0
+        if let last = argument.lowercased().last, let power = suffixes[last] {
+            digits = argument.dropLast()
+            shift = power
+        }
+        guard let number = UInt64(digits) else { return nil }
+        let (value, overflow) = number.multipliedReportingOverflow(by: 1 << shift)
+        guard !overflow else { return nil }
+        bytes = value
+    }
+}
+
+/// What every verb that works through a disk takes.
+struct WorkFlags: ParsableArguments {
+    @Option(help: ArgumentHelp("How many threads work; the result never depends on it.", valueName: "N"))
+    var threads: Int = WorkerThreads.processorCount
+
+    @Option(help: "Progress on standard error: auto shows a bar on a terminal; json prints a line of JSON now and then.")
+    var progress: ProgressMode = .auto
+
+    @Flag(name: .customShort("p"), help: "The same as --progress bar.")
+    var showBar = false
+
+    func validate() throws {
+        guard WorkOptions.threadCounts.contains(threads) else {
+            throw ValidationError("--threads \(threads) can't be had; it is a number from 1 to 256.")
+        }
+    }
+}
+
+/// Runs the body of a verb: signals ask it to stop, progress is shown, and an error becomes a line and an exit code.
+func runCommand(
+    _ flags: WorkFlags, failure: (ImageError) -> ExitCode = { _ in ExitStatus.failure },
+    _ body: (WorkOptions) throws -> Void
+) throws {
+    let cancellation = CancellationFlag()
+    SignalListener.cancel(cancellation)
+    let progress = WorkProgress()
+    let reporter = ProgressReporter(flags.showBar && flags.progress == .auto ? .bar : flags.progress, progress)
+    do {
+        try body(WorkOptions(threads: flags.threads, progress: progress, cancellation: cancellation))
+        reporter.finish()
+    } catch let error as ImageError {
+        reporter.finish()
+        Rendering.note("lathe: \(error)")
+        throw error.code == .cancelled ? ExitStatus.interrupted : failure(error)
+    }
+}
+
+/// The same for a verb that is through at once.
+func runCommand(failure: (ImageError) -> ExitCode = { _ in ExitStatus.failure }, _ body: () throws -> Void) throws {
+    do {
+        try body()
+    } catch let error as ImageError {
+        Rendering.note("lathe: \(error)")
+        throw failure(error)
+    }
+}
+
+/// Opens images that the user named, and nothing else.
+enum ImageOpening {
+    /// A file, a block device or, for `-`, standard input, which is spooled where it is a pipe.
+    static func source(_ path: String, _ cancellation: CancellationFlag? = nil) throws(ImageError) -> any ImageSource {
+        guard path == "-" else { return try FileSource(path: path) }
+        if let file = try? FileSource(duplicating: STDIN_FILENO, name: "standard input") { return file }
+        return try PipeSpool.spool(STDIN_FILENO, name: "standard input") { () throws(ImageError) in
+            try WorkOptions(cancellation: cancellation).requireGoingOn()
+        }
+    }
+
+    /// An image in the format that the user names, or else in the one that its content shows.
+    static func image(_ path: String, format: ImageFormat?, _ cancellation: CancellationFlag? = nil) throws(ImageError)
+        -> DiskImage
+    {
+        let source = try source(path, cancellation)
+        if let format { return try DiskImage(source, format: format) }
+        return try DiskImage(source, format: FormatDetection.detect(source, name: path))
+    }
+}

@@ -1,0 +1,160 @@
+internal import ArgumentParser
+internal import Glibc
+internal import ImageFiles
+internal import ImageFormats
+internal import ImageModel
+internal import ImagePipeline
+
+struct ConvertCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "convert",
+        abstract: "Convert a disk image to another format.",
+        discussion: """
+            Formats: raw, vhd (also called vpc), qcow2, vmdk, vdi.
+
+            Options of the formats (-o KEY=VALUE, several joined by commas):
+              vhd    subformat=dynamic|fixed
+              qcow2  compat=1.1  cluster_size=64k  refcount_bits=16
+              vmdk   subformat=monolithicSparse|streamOptimized  adapter_type=ide|lsilogic|buslogic|legacyESX
+                     hwversion=N  compression_level=1...12 (streamOptimized)
+              vdi    subformat=dynamic  static=off
+
+            SOURCE_DATE_EPOCH (seconds since 1970) is the time that a vhd records; without it, 2000-01-01.
+
+            Examples:
+              lathe convert -O qcow2 disk.raw disk.qcow2
+              lathe convert --verify -O vmdk -o subformat=streamOptimized disk.raw disk.vmdk
+              curl … | lathe convert -f raw -O vhd - disk.vhd
+              lathe convert -O qcow2 disk.raw - | ssh host 'cat > disk.qcow2'
+            """)
+
+    @Option(name: .customShort("f"), help: ArgumentHelp("The source's format; without it, the content shows.", valueName: "fmt"))
+    var sourceFormat: ImageFormat?
+
+    @Option(name: .customShort("O"), help: ArgumentHelp("The format to write.", valueName: "fmt"))
+    var format: ImageFormat
+
+    @Option(name: .customShort("o"), help: ArgumentHelp("Options of the format to write; see above.", valueName: "k=v,…"))
+    var options: [String] = []
+
+    @Flag(name: .customShort("c"), help: "Compress: the same as -o subformat=streamOptimized, for vmdk.")
+    var compresses = false
+
+    @Option(
+        name: .customShort("S"),
+        help: ArgumentHelp(
+            "Zeros shorter than this between data of one allocation unit are written rather than left as a hole; 0 writes "
+                + "all of the disk.", valueName: "size"))
+    var sparseSize = ByteSize(argument: "4k")
+
+    @Flag(help: "Replace the destination if it exists.")
+    var overwrite = false
+
+    @Flag(help: "Read the result back and compare fingerprints before it appears under its name.")
+    var verify = false
+
+    @Option(help: "What to print when done.")
+    var output: OutputFormat = .human
+
+    @Flag(name: .customShort("q"), help: "Print nothing but errors.")
+    var quiet = false
+
+    @OptionGroup var flags: WorkFlags
+
+    @Argument(help: "The image to read; '-' is standard input.", completion: .file())
+    var source: String
+
+    @Argument(help: "The file to write; '-' is standard output.", completion: .file())
+    var destination: String
+
+    func run() throws {
+        try runCommand(flags) { work in
+            let start = ContinuousClock.now
+            let conversion = try makeConversion(work)
+            let result =
+                destination == "-" ? try convertToStandardOutput(conversion) : try convertToFile(conversion, work)
+            let report = ConvertReport(
+                source: source, destination: destination, conversion: conversion, result: result, verified: verify,
+                seconds: (ContinuousClock.now - start).seconds)
+            guard !quiet else { return }
+            if destination == "-" {
+                Rendering.note(output == .json ? try Rendering.json(report) : report.sentence)
+            } else {
+                try Rendering.render(report, as: output) { report.sentence }
+            }
+        }
+    }
+
+    private func makeConversion(_ work: WorkOptions) throws(ImageError) -> Conversion {
+        var options = try FormatOptions(parsing: options)
+        if compresses {
+            guard format == .vmdk else {
+                throw ImageError(
+                    .unsupported,
+                    "-c: Lathe does not write \(format.rawValue) compressed; leave -c out, or write a vmdk")
+            }
+            try options.imply("subformat", "streamOptimized", because: "-c")
+        }
+        let image = try ImageOpening.image(source, format: sourceFormat, work.cancellation)
+        return Conversion(
+            image, to: format, options: options, sparsePolicy: try sparsePolicy(), timestamp: try timestamp(), work: work)
+    }
+
+    private func convertToFile(_ conversion: Conversion, _ work: WorkOptions) throws(ImageError) -> ConversionResult {
+        // Options are checked before anything is made.
+        _ = try conversion.makeEncoder()
+        let sink = try FileSink(path: destination, replacing: overwrite)
+        let result = try conversion.run(into: sink)
+        if verify {
+            let written = try DiskImage(sink.writtenSource(), format: format)
+            try ConvertReport.requireSame(result, try written.fingerprint(work), written, path: destination)
+        }
+        try work.requireGoingOn()
+        try sink.commit()
+        return result
+    }
+
+    /// A stream can't go back to its header, so the source is read twice: first for the metadata, then for the data.
+    private func convertToStandardOutput(_ conversion: Conversion) throws(ImageError) -> ConversionResult {
+        guard !verify else {
+            throw ImageError(.invalidOption, "--verify reads the result back, and standard output can't be: leave it out")
+        }
+        guard isatty(STDOUT_FILENO) == 0 else {
+            throw ImageError(.invalidOption, "an image is nothing for a terminal: redirect standard output, or name a file")
+        }
+        let spool = try MetadataSpool()
+        let planned = try conversion.run(into: spool)
+        let stream = StreamSink(descriptor: STDOUT_FILENO, name: "standard output", metadata: try spool.spooled())
+        let written = try conversion.run(into: stream)
+        guard planned == written else {
+            throw ImageError(
+                .sourceChanged, "the source gave other content when it was read again; what was written is not whole",
+                path: source)
+        }
+        return written
+    }
+
+    private func sparsePolicy() throws(ImageError) -> SparsePolicy {
+        let size = sparseSize?.bytes ?? 4096
+        switch size {
+        case 0: return .noHoles
+        case 4096: return .allHoles
+        case 4097...: return .holesOfAtLeast(size)
+        default:
+            throw ImageError(
+                .invalidOption, "-S \(size) is less than a file-system block; it is 0, for no holes, or 4096 and more")
+        }
+    }
+
+    /// SOURCE_DATE_EPOCH, as reproducible-builds.org specifies it.
+    private func timestamp() throws(ImageError) -> UInt64 {
+        guard let text = unsafe getenv("SOURCE_DATE_EPOCH").map({ unsafe String(cString: $0) }) else {
+            return EncoderParameters.defaultTimestamp
+        }
+        guard let seconds = UInt64(text) else {
+            throw ImageError(
+                .invalidOption, "SOURCE_DATE_EPOCH is '\(text)', expected a number of seconds since 1970-01-01 UTC")
+        }
+        return seconds
+    }
+}

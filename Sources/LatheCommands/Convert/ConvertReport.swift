@@ -1,0 +1,66 @@
+internal import ImageFormats
+internal import ImageModel
+internal import ImagePipeline
+
+/// What `convert` says when it is done.
+struct ConvertReport: Encodable {
+    var source: String
+    var sourceFormat: String
+    var filename: String
+    var format: String
+    var virtualSize: UInt64
+    /// Decimal, as OSS writes a CRC-64.
+    var fingerprint: String
+    var objectLength: UInt64
+    var objectCRC64: String
+    /// Guest bytes that are not zero.
+    var contentBytes: UInt64
+    var verified: Bool
+    var seconds: Double
+
+    enum CodingKeys: String, CodingKey {
+        case source, filename, format, fingerprint, verified, seconds
+        case sourceFormat = "source-format"
+        case virtualSize = "virtual-size"
+        case objectLength = "object-length"
+        case objectCRC64 = "object-crc64ecma"
+        case contentBytes = "content-bytes"
+    }
+
+    init(
+        source: String, destination: String, conversion: Conversion, result: ConversionResult, verified: Bool,
+        seconds: Double
+    ) {
+        self.source = source
+        sourceFormat = conversion.image.format.rawValue
+        filename = destination
+        format = conversion.format.rawValue
+        virtualSize = result.virtualSize
+        fingerprint = String(result.fingerprint)
+        objectLength = result.objectLength
+        objectCRC64 = String(result.objectCRC64)
+        contentBytes = result.contentBytes
+        self.verified = verified
+        self.seconds = seconds
+    }
+
+    var sentence: String {
+        let speed = seconds > 0 ? Double(contentBytes) / seconds / 1e6 : 0
+        return "\(filename): \(format), \(Rendering.size(virtualSize)) disk with \(Rendering.size(contentBytes)) of data in "
+            + "\(Rendering.size(objectLength)); \(Rendering.fixed(seconds, digits: 2)) s, "
+            + "\(Rendering.fixed(speed, digits: 0)) MB/s; fingerprint \(fingerprint)" + (verified ? ", verified" : "")
+    }
+
+    /// - Throws: `verification-failed` where the result read back is not what was read from the source.
+    static func requireSame(_ result: ConversionResult, _ readBack: UInt64, _ written: DiskImage, path: String)
+        throws(ImageError)
+    {
+        guard readBack == result.fingerprint, written.virtualSize == result.virtualSize else {
+            throw ImageError(
+                .verificationFailed,
+                "read back, the result has fingerprint \(readBack) and \(written.virtualSize) bytes, the source has "
+                    + "\(result.fingerprint) and \(result.virtualSize); it was thrown away: check the disk and memory of this "
+                    + "machine, and report it if they are sound", path: path)
+        }
+    }
+}

@@ -1,0 +1,63 @@
+internal import ArgumentParser
+internal import ImageFormats
+internal import ImageModel
+internal import ImagePipeline
+
+struct DigestCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "digest",
+        abstract: "Compute the fingerprint, or the SHA-256, of the disk that an image holds.",
+        discussion: """
+            The digest is over the guest's content, zeros included, so it is the same in every format. The fingerprint is \
+            CRC-64/XZ in decimal, as OSS answers it for the raw export of the same disk (x-oss-hash-crc64ecma); it finds \
+            accidents. SHA-256 withstands an adversary too, and takes its time for every zero.
+            """)
+
+    /// What is computed.
+    enum Algorithm: String, ExpressibleByArgument, CaseIterable {
+        case crc64ecma, sha256
+    }
+
+    @Option(help: "crc64ecma is the fingerprint.")
+    var algorithm: Algorithm = .crc64ecma
+
+    @Option(name: .customShort("f"), help: ArgumentHelp("The image's format; without it, the content shows.", valueName: "fmt"))
+    var format: ImageFormat?
+
+    @Option(help: "For people or for programs.")
+    var output: OutputFormat = .human
+
+    @OptionGroup var flags: WorkFlags
+
+    @Argument(help: "The image; '-' is standard input.", completion: .file())
+    var image: String
+
+    /// What `digest --output json` prints.
+    struct Report: Encodable {
+        var filename: String
+        var format: String
+        var virtualSize: UInt64
+        var algorithm: String
+        var digest: String
+
+        enum CodingKeys: String, CodingKey {
+            case filename, format, algorithm, digest
+            case virtualSize = "virtual-size"
+        }
+    }
+
+    func run() throws {
+        try runCommand(flags) { work in
+            let disk = try ImageOpening.image(image, format: format, work.cancellation)
+            let digest =
+                switch algorithm {
+                case .crc64ecma: String(try disk.fingerprint(work))
+                case .sha256: try disk.sha256(work)
+                }
+            let report = Report(
+                filename: image, format: disk.format.rawValue, virtualSize: disk.virtualSize,
+                algorithm: algorithm.rawValue, digest: digest)
+            try Rendering.render(report, as: output) { "\(digest)  \(image)" }
+        }
+    }
+}

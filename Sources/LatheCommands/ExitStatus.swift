@@ -1,0 +1,23 @@
+internal import ArgumentParser
+
+/// What `lathe` answers its caller. Where `qemu-img` has a code for the same thing, it is the same.
+///
+/// | Code | Meaning |
+/// |---|---|
+/// | 0 | done; `check`: nothing found; `compare`: identical |
+/// | 1 | failed, with one line on standard error; `check`: could not be done; `compare`: not identical |
+/// | 2 | `check`: corruptions found; `compare`: an image could not be opened |
+/// | 3 | `check`: leaks found, but no corruption |
+/// | 4 | `compare`: an image could not be read to its end |
+/// | 64 | the command line is wrong |
+/// | 130 | stopped by a signal (SIGINT, SIGTERM or SIGHUP); nothing was left behind |
+enum ExitStatus {
+    static let failure = ExitCode(1)
+    static let checkIncomplete = ExitCode(1)
+    static let checkCorruptions = ExitCode(2)
+    static let checkLeaks = ExitCode(3)
+    static let compareDifferent = ExitCode(1)
+    static let compareCannotOpen = ExitCode(2)
+    static let compareCannotRead = ExitCode(4)
+    static let interrupted = ExitCode(130)
+}

@@ -1,0 +1,115 @@
+internal import ArgumentParser
+internal import ImageFiles
+internal import ImageFormats
+internal import ImagePipeline
+
+struct InfoCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "info",
+        abstract: "Show what an image's header says.",
+        discussion: "The keys of --output json are those of 'qemu-img info --output json'. Nothing else is opened.")
+
+    @Option(name: .customShort("f"), help: ArgumentHelp("The image's format; without it, the content shows.", valueName: "fmt"))
+    var format: ImageFormat?
+
+    @Option(help: "For people or for programs.")
+    var output: OutputFormat = .human
+
+    @Argument(help: "The image.", completion: .file())
+    var image: String
+
+    func run() throws {
+        try runCommand {
+            let report = InfoReport(try ImageOpening.image(image, format: format), path: image)
+            try Rendering.render(report, as: output) { report.text }
+        }
+    }
+}
+
+/// What `info` says, with the keys of `qemu-img`.
+struct InfoReport: Encodable {
+    var filename: String
+    var format: String
+    var virtualSize: UInt64
+    var actualSize: UInt64?
+    var clusterSize: UInt64?
+    var dirtyFlag: Bool
+    var formatSpecific: FormatSpecific?
+
+    struct FormatSpecific: Encodable {
+        var type: String
+        var data: [String: DetailValue]
+    }
+
+    /// A detail's value, encoded as what it is.
+    struct DetailValue: Encodable {
+        var value: FormatDetail.Value
+
+        func encode(to encoder: any Encoder) throws {
+            var container = encoder.singleValueContainer()
+            switch value {
+            case .text(let text): try container.encode(text)
+            case .number(let number): try container.encode(number)
+            case .flag(let flag): try container.encode(flag)
+            }
+        }
+
+        var text: String {
+            switch value {
+            case .text(let text): text
+            case .number(let number): "\(number)"
+            case .flag(let flag): "\(flag)"
+            }
+        }
+    }
+
+    enum CodingKeys: String, CodingKey {
+        case filename, format
+        case virtualSize = "virtual-size"
+        case actualSize = "actual-size"
+        case clusterSize = "cluster-size"
+        case dirtyFlag = "dirty-flag"
+        case formatSpecific = "format-specific"
+    }
+
+    private let details: [FormatDetail]
+
+    init(_ image: DiskImage, path: String) {
+        filename = path
+        format = image.format.rawValue
+        virtualSize = image.virtualSize
+        actualSize = (image.source as? FileSource)?.allocatedLength
+        clusterSize = image.reader.unitSize
+        details = image.reader.details
+        dirtyFlag = details.contains(FormatDetail("dirty-flag", .flag(true)))
+        let data = details.filter { $0.key != "dirty-flag" }
+        guard !data.isEmpty else { return }
+        formatSpecific = FormatSpecific(
+            type: format, data: Dictionary(uniqueKeysWithValues: data.map { ($0.key, DetailValue(value: $0.value)) }))
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var container = encoder.container(keyedBy: CodingKeys.self)
+        try container.encode(filename, forKey: .filename)
+        try container.encode(format, forKey: .format)
+        try container.encode(virtualSize, forKey: .virtualSize)
+        try container.encodeIfPresent(actualSize, forKey: .actualSize)
+        try container.encodeIfPresent(clusterSize, forKey: .clusterSize)
+        try container.encode(dirtyFlag, forKey: .dirtyFlag)
+        try container.encodeIfPresent(formatSpecific, forKey: .formatSpecific)
+    }
+
+    var text: String {
+        var lines = [
+            "image: \(filename)", "file format: \(format)",
+            "virtual size: \(Rendering.size(virtualSize)) (\(virtualSize) bytes)",
+        ]
+        if let actualSize { lines.append("disk size: \(Rendering.size(actualSize))") }
+        if let clusterSize { lines.append("cluster_size: \(clusterSize)") }
+        if !details.isEmpty {
+            lines.append("Format specific information:")
+            lines += details.map { "    \($0.key): \(DetailValue(value: $0.value).text)" }
+        }
+        return lines.joined(separator: "\n")
+    }
+}

@@ -1,0 +1,73 @@
+internal import ArgumentParser
+internal import FoundationEssentials
+internal import Glibc
+internal import ImageModel
+
+/// `--output`: for people or for programs.
+enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
+    case human, json
+}
+
+/// The only place that prints results.
+enum Rendering {
+    /// Prints a payload as JSON or as text on standard output.
+    static func render(_ payload: some Encodable, as format: OutputFormat, human: () -> String) throws {
+        switch format {
+        case .human: write(human() + "\n", to: STDOUT_FILENO)
+        case .json: write(try json(payload) + "\n", to: STDOUT_FILENO)
+        }
+    }
+
+    /// Sorted keys, so that the same result is the same text.
+    static func json(_ payload: some Encodable, pretty: Bool = true) throws -> String {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = pretty ? [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes] : [.sortedKeys]
+        return String(decoding: try encoder.encode(payload), as: UTF8.self)
+    }
+
+    /// Prints a line on standard error.
+    static func note(_ text: String) { write(text + "\n", to: STDERR_FILENO) }
+
+    /// Writes all of a text; a reader that has gone away is not our failure.
+    static func write(_ text: String, to descriptor: Int32) {
+        let bytes = Array(text.utf8)
+        var done = 0
+        while done < bytes.count {
+            let count = unsafe bytes.withUnsafeBytes { buffer in
+                guard let base = buffer.baseAddress else { return 0 }
+                return unsafe Glibc.write(descriptor, base + done, buffer.count - done)
+            }
+            if count > 0 {
+                done += count
+            } else if errno != EINTR {
+                return
+            }
+        }
+    }
+
+    /// A byte count for people: `1.25 GiB`, `512 B`.
+    static func size(_ bytes: UInt64) -> String {
+        let units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"]
+        var value = Double(bytes)
+        var unit = 0
+        while value >= 1024, unit < units.count - 1 {
+            value /= 1024
+            unit += 1
+        }
+        if unit == 0 { return "\(bytes) B" }
+        return "\(fixed(value, digits: value < 10 ? 2 : value < 100 ? 1 : 0)) \(units[unit])"
+    }
+
+    /// A number with so many digits behind the point.
+    static func fixed(_ value: Double, digits: Int) -> String {
+        let scale = (0..<digits).reduce(1.0) { product, _ in product * 10 }
+        let scaled = UInt64((value * scale).rounded())
+        guard digits > 0 else { return "\(scaled)" }
+        let fraction = String(scaled % UInt64(scale))
+        return "\(scaled / UInt64(scale))." + String(repeating: "0", count: digits - fraction.count) + fraction
+    }
+
+    static func padded(_ text: String, _ width: Int) -> String {
+        text + String(repeating: " ", count: max(1, width - text.count))
+    }
+}

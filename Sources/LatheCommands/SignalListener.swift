@@ -1,0 +1,28 @@
+internal import Glibc
+internal import ImagePipeline
+
+/// Turns SIGINT, SIGTERM and SIGHUP into a request to stop.
+enum SignalListener {
+    /// How long the work may take to stop by itself: a pipe whose reader sleeps can keep it longer.
+    private static let patienceSeconds: UInt32 = 2
+
+    /// Listens on a thread of its own, so that nothing runs inside a signal handler; threads started later inherit the mask.
+    static func cancel(_ cancellation: CancellationFlag) {
+        // A reader that goes away is an error of write(2), not a reason to die in silence.
+        unsafe signal(SIGPIPE, SIG_IGN)
+        var signals = sigset_t()
+        unsafe sigemptyset(&signals)
+        for number in [SIGINT, SIGTERM, SIGHUP] { unsafe sigaddset(&signals, number) }
+        unsafe pthread_sigmask(SIG_BLOCK, &signals, nil)
+        let watched = signals
+        BackgroundThread.start {
+            var watched = watched
+            var number: Int32 = 0
+            guard unsafe sigwait(&watched, &number) == 0 else { return }
+            cancellation.cancel()
+            sleep(patienceSeconds)
+            // The unfinished destination has no name, so leaving at once leaves nothing behind.
+            _exit(ExitStatus.interrupted.rawValue)
+        }
+    }
+}

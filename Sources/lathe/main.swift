@@ -1,0 +1,3 @@
+import LatheCommands
+
+Lathe.main()
