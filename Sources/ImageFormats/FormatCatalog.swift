@@ -10,7 +10,7 @@ public enum FormatCatalog {
     {
         switch format {
         case .raw: try RawEncoder(parameters: parameters, options: options)
-        case .vhd: throw ImageError(.unsupported, "vhd")
+        case .vhd: try VHDEncoder(parameters: parameters, options: options)
         case .qcow2: throw ImageError(.unsupported, "qcow2")
         case .vmdk: throw ImageError(.unsupported, "vmdk")
         case .vdi: try VDIEncoder(parameters: parameters, options: options)
@@ -23,7 +23,7 @@ public enum FormatCatalog {
     public static func reader(for format: ImageFormat, source: any ImageSource) throws(ImageError) -> any ImageReader {
         switch format {
         case .raw: try RawReader(source: source)
-        case .vhd: throw ImageError(.unsupported, "vhd")
+        case .vhd: try VHDReader(source: source)
         case .qcow2: throw ImageError(.unsupported, "qcow2")
         case .vmdk: throw ImageError(.unsupported, "vmdk")
         case .vdi: try VDIReader(source: source)
@@ -34,7 +34,7 @@ public enum FormatCatalog {
     public static func check(_ source: any ImageSource, as format: ImageFormat) -> CheckReport {
         switch format {
         case .raw: RawChecker.check(source)
-        case .vhd: RawChecker.check(source)
+        case .vhd: VHDChecker.check(source)
         case .qcow2: RawChecker.check(source)
         case .vmdk: RawChecker.check(source)
         case .vdi: VDIChecker.check(source)

@@ -5,10 +5,16 @@ import Testing
 
 /// Small images of every format, damaged in every way that fits a test: nothing may crash, hang, or go by unseen.
 @Suite struct DamageTests {
-    static let images: [(ImageFormat, [String: String])] = [(.vdi, [:])]
+    static let images: [(ImageFormat, [String: String])] = [
+        (.vhd, [:]), (.vhd, ["subformat": "fixed"]), (.vdi, [:]),
+    ]
 
     static func smallImage(_ format: ImageFormat, _ options: [String: String]) throws -> EncodedImage {
-        try EncodedImage(format, virtualSize: 6 << 20, units: [0, 1, 5, 9].filter { $0 < 6 }, options: options)
+        let size: UInt64 = 6 << 20
+        let parameters = EncoderParameters(contentLength: size, virtualSize: size)
+        let encoder = try FormatCatalog.encoder(for: format, parameters: parameters, options: FormatOptions(options))
+        let units = [0, 1, 5, 9].filter { $0 * encoder.unitSize < size && $0 < 6 }
+        return try EncodedImage(format, virtualSize: size, units: units, options: options)
     }
 
     @Test(arguments: images) func everyByteFlipOfTheMetadataIsSurvived(format: ImageFormat, options: [String: String])
@@ -26,7 +32,9 @@ import Testing
         }
     }
 
-    @Test(arguments: images) func everyTruncationIsSurvivedAndSeen(format: ImageFormat, options: [String: String]) throws {
+    @Test(arguments: images) func everyTruncationIsSurvivedAndSeen(format: ImageFormat, options: [String: String])
+        throws
+    {
         let image = try Self.smallImage(format, options)
         for length in stride(from: 0, to: image.memory.length, by: 509) {
             var cut = image

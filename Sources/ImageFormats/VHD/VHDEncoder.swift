@@ -1,0 +1,119 @@
+public import ImageModel
+
+/// Lays out a VHD of exactly the disk's size, dynamic or fixed, that QEMU, Hyper-V, Azure and Xen take alike.
+///
+/// A dynamic disk has the footer's copy at byte 0, the header at 512, the block allocation table at 1536, then the blocks
+/// in guest order, each with its bitmap directly in front of data that stand at a multiple of 4096, and the footer at the
+/// end. A fixed disk is the guest's bytes and the footer.
+public struct VHDEncoder: ImageEncoder {
+    /// The block of a new dynamic disk, in bytes.
+    static let blockSize: UInt64 = 2 << 20
+    /// The data of every block start at a multiple of this, so that whole pages are read and written.
+    static let alignment: UInt64 = 4096
+    /// The unit in which a fixed disk is written; the format has none.
+    static let fixedUnitSize: UInt64 = 64 << 10
+
+    static let headerOffset = VHDFooter.encodedLength
+    static let tableOffset = headerOffset + VHDHeader.encodedLength
+    /// All sectors written.
+    private static let fullBitmap = [UInt8](
+        repeating: 0xFF, count: Int(VHDTables.bitmapLength(blockSize: blockSize)))
+
+    public let unitSize: UInt64
+    public let storage = UnitStorage.plain
+
+    private let type: VHDFooter.DiskType
+    private let virtualSize: UInt64
+    private let timestamp: UInt32
+    private let blockCount: UInt64
+    /// Where the data of the first block go.
+    private let dataOffset: UInt64
+    private var table: StreamedTable
+    private var allocatedBlocks: UInt64 = 0
+
+    /// - Throws: `limit-exceeded` for a disk of more than 2040 GiB or a time that the footer can't hold;
+    ///   `invalid-option`.
+    public init(parameters: EncoderParameters, options: FormatOptions) throws(ImageError) {
+        var options = options
+        let subformat = try options.take("subformat", oneOf: ["dynamic", "fixed"])
+        try options.requireAllTaken(by: .vhd)
+        type = subformat == "fixed" ? .fixed : .dynamic
+        unitSize = type == .fixed ? Self.fixedUnitSize : Self.blockSize
+
+        virtualSize = parameters.virtualSize
+        guard virtualSize <= VHDTables.maximumSectorCount * sectorSize else {
+            throw ImageError(
+                .limitExceeded,
+                "a disk of \(virtualSize) bytes is too large for vhd, which holds at most "
+                    + "\(VHDTables.maximumSectorCount * sectorSize) bytes (2040 GiB); convert to qcow2, vdi or raw")
+        }
+        // An earlier date than the format's first second can't be said, and the first second is the nearest to it.
+        let seconds = max(parameters.timestamp, VHDFooter.epoch) - VHDFooter.epoch
+        guard let timestamp = UInt32(exactly: seconds) else {
+            throw ImageError(
+                .limitExceeded,
+                "a vhd can't say the time \(parameters.timestamp) (seconds since 1970), whose last is "
+                    + "\(VHDFooter.epoch + UInt64(UInt32.max)); give an earlier one")
+        }
+        self.timestamp = timestamp
+
+        blockCount = type == .fixed ? 0 : virtualSize.dividedRoundingUp(by: Self.blockSize)
+        // The table is filled up to a whole sector with entries that are not used.
+        let entriesOfSector = sectorSize / VHDTables.entryLength
+        let entryCount = blockCount.dividedRoundingUp(by: entriesOfSector) * entriesOfSector
+        let unused = [UInt8](repeating: 0xFF, count: Int(VHDTables.entryLength))
+        table = StreamedTable(at: FileOffset(Self.tableOffset), entryCount: entryCount, freeEntry: unused)
+        let tableEnd = Self.tableOffset + entryCount * VHDTables.entryLength
+        let bitmapLength = UInt64(Self.fullBitmap.count)
+        dataOffset = (tableEnd + bitmapLength).dividedRoundingUp(by: Self.alignment) * Self.alignment
+    }
+
+    public mutating func place(unit: UInt64, storedLength: UInt64, metadata: inout [MetadataSegment])
+        throws(ImageError) -> FileOffset
+    {
+        guard type == .dynamic else { return FileOffset(unit * unitSize) }
+        // Behind the data of each block, the page that ends with the next block's bitmap.
+        let data = FileOffset(dataOffset + allocatedBlocks * (Self.blockSize + Self.alignment))
+        let bitmap = FileOffset(data.bytes - UInt64(Self.fullBitmap.count))
+        var entry = [UInt8](repeating: 0, count: Int(VHDTables.entryLength))
+        // The largest disk ends at sector 0xFF7F9FE0 when all its blocks are there, so that no entry is cut.
+        entry.storeBigEndian(UInt32(truncatingIfNeeded: bitmap.bytes / sectorSize), at: 0)
+        table.set(unit, to: entry, metadata: &metadata)
+        metadata.append(MetadataSegment(at: bitmap, Self.fullBitmap))
+        allocatedBlocks += 1
+        return data
+    }
+
+    public mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError)
+        -> UInt64
+    {
+        let footer = VHDFooter(
+            dataOffset: type == .fixed ? VHDFooter.noDataOffset : Self.headerOffset, timestamp: timestamp,
+            originalSize: virtualSize, currentSize: virtualSize, geometry: VHDGeometry(forSize: virtualSize),
+            diskType: type, uniqueID: content.uuid(for: "vhd.uniqueId")
+        ).encoded()
+        let footerOffset = FileOffset(type == .fixed ? endOfFixedDisk : endOfDynamicDisk)
+        if type == .dynamic {
+            table.finish(metadata: &metadata)
+            let header = VHDHeader(
+                offset: Self.headerOffset, tableOffset: Self.tableOffset, maxTableEntries: blockCount,
+                blockSize: Self.blockSize)
+            metadata.append(MetadataSegment(at: FileOffset(Self.headerOffset), header.encoded()))
+            metadata.append(MetadataSegment(at: FileOffset(0), footer))
+        }
+        metadata.append(MetadataSegment(at: footerOffset, footer))
+        return footerOffset.bytes + VHDFooter.encodedLength
+    }
+
+    /// The footer of an empty disk stands behind a sector of zeros: at byte 0, QEMU takes it for a dynamic disk's copy.
+    private var endOfFixedDisk: UInt64 { max(virtualSize, sectorSize) }
+
+    /// Where the last block ends, or the table where there is no block.
+    private var endOfDynamicDisk: UInt64 {
+        guard allocatedBlocks > 0 else {
+            let tableLength = blockCount * VHDTables.entryLength
+            return Self.tableOffset + tableLength.dividedRoundingUp(by: sectorSize) * sectorSize
+        }
+        return dataOffset + allocatedBlocks * (Self.blockSize + Self.alignment) - Self.alignment
+    }
+}
