@@ -1,11 +1,11 @@
-internal import ArgumentParser
+public import ArgumentParser
 internal import Glibc
 internal import ImageFiles
-internal import ImageFormats
+public import ImageFormats
 internal import ImageModel
 internal import ImagePipeline
 
-extension ImageFormat: ArgumentParser.ExpressibleByArgument {
+extension ImageFormat: ExpressibleByArgument {
     public init?(argument: String) { self.init(name: argument) }
     public static var allValueStrings: [String] { allCases.map(\.rawValue) }
 }
@@ -13,6 +13,8 @@ extension ImageFormat: ArgumentParser.ExpressibleByArgument {
 /// A size on the command line: bytes, or with k, M, G, T or P (powers of 1024).
 struct ByteSize: ExpressibleByArgument, Hashable {
     let bytes: UInt64
+
+    init(bytes: UInt64) { self.bytes = bytes }
 
     init?(argument: String) {
         let suffixes: [Character: UInt64] = ["k": 10, "m": 20, "g": 30, "t": 40, "p": 50]

@@ -23,4 +23,7 @@ public struct Lathe: ParsableCommand {
         ])
 
     public init() {}
+
+    /// Parses the process's arguments, runs the verb and ends the process; the executable's only call.
+    public static func start() { main() }
 }

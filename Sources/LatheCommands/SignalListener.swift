@@ -1,3 +1,4 @@
+internal import ArgumentParser
 internal import Glibc
 internal import ImagePipeline
 
@@ -9,7 +10,7 @@ enum SignalListener {
     /// Listens on a thread of its own, so that nothing runs inside a signal handler; threads started later inherit the mask.
     static func cancel(_ cancellation: CancellationFlag) {
         // A reader that goes away is an error of write(2), not a reason to die in silence.
-        unsafe signal(SIGPIPE, SIG_IGN)
+        signal(SIGPIPE, SIG_IGN)
         var signals = sigset_t()
         unsafe sigemptyset(&signals)
         for number in [SIGINT, SIGTERM, SIGHUP] { unsafe sigaddset(&signals, number) }

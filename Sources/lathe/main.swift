@@ -1,3 +1,3 @@
 import LatheCommands
 
-Lathe.main()
+Lathe.start()

@@ -45,7 +45,7 @@ struct ConvertCommand: ParsableCommand {
         help: ArgumentHelp(
             "Zeros shorter than this between data of one allocation unit are written rather than left as a hole; 0 writes "
                 + "all of the disk.", valueName: "size"))
-    var sparseSize = ByteSize(argument: "4k")
+    var sparseSize = ByteSize(bytes: 4096)
 
     @Flag(help: "Replace the destination if it exists.")
     var overwrite = false
@@ -135,7 +135,7 @@ struct ConvertCommand: ParsableCommand {
     }
 
     private func sparsePolicy() throws(ImageError) -> SparsePolicy {
-        let size = sparseSize?.bytes ?? 4096
+        let size = sparseSize.bytes
         switch size {
         case 0: return .noHoles
         case 4096: return .allHoles
