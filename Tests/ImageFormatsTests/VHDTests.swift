@@ -9,14 +9,14 @@ import Testing
     /// Sizes on both sides of a sector, a block, a sector of the table, a slice of it, and the largest disk.
     static let sizes: [UInt64] = [
         0, 512, block - 512, block, block + 512, 127 * block, 128 * block, 128 * block + 512, 129 * block,
-        16384 * block, 16384 * block + 512, largest - 512, largest,
+        16384 * block, 16384 * block + 512, largest,
     ]
 
     // MARK: Round trips
 
     @Test(arguments: sizes) func theReaderGivesBackWhatTheEncoderPlaced(size: UInt64) throws {
         let blocks = size.dividedRoundingUp(by: Self.block)
-        // The patterns of a large disk walk its whole table, so that some of them must do.
+        // A large disk's whole table is read for each pattern: some must do.
         let patterns = allocationPatterns(unitCount: blocks, seed: size + 1).filter { blocks < 4096 || $0.count < 100 }
         for units in size < Self.largest / 2 ? patterns : [[0, 7, 524_287, blocks - 1]] {
             try EncodedImage(.vhd, virtualSize: size, units: units).expectFaithful(.vhd)

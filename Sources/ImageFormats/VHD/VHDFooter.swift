@@ -163,7 +163,8 @@ extension VHDFooter {
 /// The one's complement of the sum of all bytes, those of the checksum itself left out.
 func vhdChecksum(_ bytes: [UInt8], checksumAt place: Int) -> UInt32 {
     var sum: UInt32 = 0
-    for (index, byte) in bytes.enumerated() where !(place..<place + 4).contains(index) { sum &+= UInt32(byte) }
+    for byte in bytes { sum &+= UInt32(byte) }
+    for byte in bytes[place..<place + 4] { sum &-= UInt32(byte) }
     return ~sum
 }
 
