@@ -5,7 +5,9 @@ import Testing
 
 /// Small images of every format, damaged in every way that fits a test: nothing may crash, hang, or go by unseen.
 @Suite struct DamageTests {
-    static let images: [(ImageFormat, [String: String])] = [(.vdi, [:])]
+    static let images: [(ImageFormat, [String: String])] = [
+        (.vdi, [:]), (.vmdk, [:]), (.vmdk, ["subformat": "streamOptimized"]),
+    ]
 
     static func smallImage(_ format: ImageFormat, _ options: [String: String]) throws -> EncodedImage {
         try EncodedImage(format, virtualSize: 6 << 20, units: [0, 1, 5, 9].filter { $0 < 6 }, options: options)
