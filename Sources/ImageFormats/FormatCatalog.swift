@@ -12,7 +12,7 @@ public enum FormatCatalog {
         case .raw: try RawEncoder(parameters: parameters, options: options)
         case .vhd: try VHDEncoder(parameters: parameters, options: options)
         case .qcow2: throw ImageError(.unsupported, "qcow2")
-        case .vmdk: throw ImageError(.unsupported, "vmdk")
+        case .vmdk: try VMDKEncoder(parameters: parameters, options: options)
         case .vdi: try VDIEncoder(parameters: parameters, options: options)
         }
     }
@@ -25,7 +25,7 @@ public enum FormatCatalog {
         case .raw: try RawReader(source: source)
         case .vhd: try VHDReader(source: source)
         case .qcow2: throw ImageError(.unsupported, "qcow2")
-        case .vmdk: throw ImageError(.unsupported, "vmdk")
+        case .vmdk: try VMDKReader(source: source)
         case .vdi: try VDIReader(source: source)
         }
     }
@@ -36,7 +36,7 @@ public enum FormatCatalog {
         case .raw: RawChecker.check(source)
         case .vhd: VHDChecker.check(source)
         case .qcow2: RawChecker.check(source)
-        case .vmdk: RawChecker.check(source)
+        case .vmdk: VMDKChecker.check(source)
         case .vdi: VDIChecker.check(source)
         }
     }

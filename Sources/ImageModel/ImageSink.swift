@@ -5,6 +5,8 @@ public struct MetadataSegment: Hashable, Sendable {
         case bytes([UInt8])
         /// `pattern`, `count` times over: a run of free table entries need not stand in memory.
         case repeating([UInt8], count: UInt64)
+        /// 32-bit little-endian numbers at even steps: a directory of preallocated tables need not stand in memory either.
+        case ascending(from: UInt32, by: UInt32, count: UInt64)
     }
 
     public var offset: FileOffset
@@ -20,11 +22,20 @@ public struct MetadataSegment: Hashable, Sendable {
         self.content = .repeating(pattern, count: count)
     }
 
+    /// - Parameters:
+    ///   - first: the first number; the last must fit 32 bits too.
+    ///   - step: how much each is greater than the one before.
+    public init(at offset: FileOffset, ascendingFrom first: UInt32, by step: UInt32, count: UInt64) {
+        self.offset = offset
+        self.content = .ascending(from: first, by: step, count: count)
+    }
+
     /// In bytes.
     public var length: UInt64 {
         switch content {
         case .bytes(let bytes): UInt64(bytes.count)
         case .repeating(let pattern, let count): UInt64(pattern.count) * count
+        case .ascending(_, _, let count): 4 * count
         }
     }
 
@@ -48,7 +59,26 @@ public struct MetadataSegment: Hashable, Sendable {
                 try body(piece, offset + done * UInt64(pattern.count))
                 done += step
             }
+        case .ascending(let first, let step, let count):
+            let batch = UInt64(max(1, pieceLength / 4))
+            var done: UInt64 = 0
+            while done < count {
+                let end = min(done + batch, count)
+                try body(Self.numbers(done..<end, from: first, by: step), offset + done * 4)
+                done = end
+            }
         }
+    }
+
+    /// The bytes of some of the numbers of an ascending run.
+    private static func numbers(_ indices: Range<UInt64>, from first: UInt32, by step: UInt32) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(indices.count * 4)
+        for index in indices {
+            let value = first + UInt32(index) * step
+            for shift: UInt32 in [0, 8, 16, 24] { bytes.append(UInt8(truncatingIfNeeded: value >> shift)) }
+        }
+        return bytes
     }
 }
 

@@ -6,7 +6,8 @@ import Testing
 /// Small images of every format, damaged in every way that fits a test: nothing may crash, hang, or go by unseen.
 @Suite struct DamageTests {
     static let images: [(ImageFormat, [String: String])] = [
-        (.vhd, [:]), (.vhd, ["subformat": "fixed"]), (.vdi, [:]),
+        (.vhd, [:]), (.vhd, ["subformat": "fixed"]), (.vmdk, [:]),
+        (.vmdk, ["subformat": "streamOptimized"]), (.vdi, [:]),
     ]
 
     static func smallImage(_ format: ImageFormat, _ options: [String: String]) throws -> EncodedImage {

@@ -67,6 +67,19 @@ public struct SparseMemory: ImageSource, Hashable {
         return try body(bytes.span)
     }
 
+    /// Pages that were never written are holes.
+    public func nextData(from start: FileOffset, limit: FileOffset) throws(ImageError) -> FileRange? {
+        let wanted = start.bytes / Self.pageSize
+        guard start < limit, let first = pages[wanted] != nil ? wanted : pages.keys.filter({ $0 > wanted }).min() else {
+            return nil
+        }
+        var end = first + 1
+        while pages[end] != nil { end += 1 }
+        let from = max(start.bytes, first * Self.pageSize)
+        let to = min(limit.bytes, end * Self.pageSize)
+        return from < to ? FileRange(from, length: to - from) : nil
+    }
+
     /// The bytes of a range; zeros where nothing was written.
     public subscript(range: Range<UInt64>) -> [UInt8] {
         (try? read(FileRange(range.lowerBound, length: UInt64(range.count)))) ?? []

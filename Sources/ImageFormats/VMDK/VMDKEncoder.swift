@@ -1,0 +1,101 @@
+public import ImageModel
+
+/// Lays out a VMDK of one file: `monolithicSparse`, which programs write to, or `streamOptimized`, which is compressed and
+/// is what an OVA holds and ESXi imports.
+///
+/// Options: `subformat`, `adapter_type`, `hwversion` and, for streamOptimized, `compression_level` (libdeflate's scale).
+public struct VMDKEncoder: ImageEncoder {
+    /// The grain of a new image, in sectors: 64 KiB.
+    static let grainSize: UInt64 = 128
+    /// The `compression_level` of a stream, where none is given.
+    static let defaultCompressionLevel = 4
+
+    public let unitSize = grainSize * sectorSize
+    public let storage: UnitStorage
+
+    private let subformat: VMDKSubformat
+    // The one that `subformat` names is used. They stand side by side, and not in an enum, to be changed in place.
+    private var sparse: VMDKSparseEncoder
+    private var stream: VMDKStreamEncoder
+
+    /// - Throws: `limit-exceeded` for a disk of more grain tables than programs open; `invalid-option`.
+    public init(parameters: EncoderParameters, options: FormatOptions) throws(ImageError) {
+        var options = options
+        let subformatName = try options.take("subformat", oneOf: VMDKSubformat.allCases.map(\.rawValue))
+        let adapterName = try options.take("adapter_type", oneOf: VMDKAdapter.allCases.map(\.rawValue))
+        subformat = VMDKSubformat(rawValue: subformatName) ?? .monolithicSparse
+        // 4 is QEMU's; ESXi imports a stream of 7 or more, and 8 is what VMware writes into one of version 3.
+        let hardwareVersion = try options.take(
+            "hwversion", in: 1...999, default: subformat == .monolithicSparse ? 4 : 8)
+        let level = try options.take("compression_level", in: 1...12, default: 0)
+        if subformat == .monolithicSparse, level != 0 {
+            throw ImageError(
+                .invalidOption,
+                "option compression_level needs subformat=streamOptimized; monolithicSparse is not compressed")
+        }
+        try options.requireAllTaken(by: .vmdk)
+
+        let capacity = parameters.virtualSize / sectorSize
+        let tableSectors = Self.grainSize * VMDKTables.standardEntriesPerTable
+        guard capacity.dividedRoundingUp(by: tableSectors) <= VMDKTables.maximumTableCount else {
+            throw ImageError(
+                .limitExceeded,
+                "a disk of \(parameters.virtualSize) bytes is too large for vmdk, which holds at most "
+                    + "\(VMDKTables.maximumTableCount * tableSectors * sectorSize) bytes; convert to qcow2 or raw")
+        }
+        let plan = VMDKDescriptorPlan(
+            subformat: subformat, adapter: VMDKAdapter(rawValue: adapterName) ?? .ide, hardwareVersion: hardwareVersion,
+            capacity: capacity)
+        sparse = VMDKSparseEncoder(plan)
+        stream = VMDKStreamEncoder(plan)
+        storage =
+            switch subformat {
+            case .monolithicSparse: .plain
+            case .streamOptimized: .compressed(.zlib, level: level == 0 ? Self.defaultCompressionLevel : level)
+            }
+    }
+
+    public mutating func place(unit: UInt64, storedLength: UInt64, metadata: inout [MetadataSegment])
+        throws(ImageError) -> FileOffset
+    {
+        switch subformat {
+        case .monolithicSparse: try sparse.place(grain: unit, metadata: &metadata)
+        case .streamOptimized: try stream.place(grain: unit, storedLength: storedLength, metadata: &metadata)
+        }
+    }
+
+    public mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError)
+        -> UInt64
+    {
+        switch subformat {
+        case .monolithicSparse: try sparse.finish(content: content, metadata: &metadata)
+        case .streamOptimized: try stream.finish(content: content, metadata: &metadata)
+        }
+    }
+
+    /// The error for a file that grain tables can't address.
+    static func fileTooLarge(hint: String) -> ImageError {
+        ImageError(
+            .limitExceeded,
+            "the vmdk would be longer than the \(VMDKTables.maximumFileSectors * sectorSize) bytes that its 32-bit sector "
+                + "numbers reach; \(hint)")
+    }
+}
+
+/// The grain table that is being filled: grains come in ascending order, so one at a time is enough.
+struct VMDKOpenTable: Sendable {
+    /// Which table of the disk.
+    private(set) var index: UInt64
+    /// As far as any entry is set; what follows is zero and need not be written.
+    private(set) var bytes: [UInt8] = []
+
+    init(index: UInt64) { self.index = index }
+
+    /// Sets the entry of a grain of this table.
+    mutating func set(grain: UInt64, toSector sector: UInt64) {
+        let place = Int(grain % VMDKTables.standardEntriesPerTable * VMDKTables.entryLength)
+        precondition(place >= bytes.count, "grains are placed in ascending order")
+        bytes += [UInt8](repeating: 0, count: place + Int(VMDKTables.entryLength) - bytes.count)
+        bytes.storeLittleEndian(UInt32(truncatingIfNeeded: sector), at: place)
+    }
+}

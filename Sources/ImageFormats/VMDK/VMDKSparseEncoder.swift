@@ -1,0 +1,78 @@
+import ImageModel
+
+/// Lays out a monolithicSparse disk as VMware and QEMU do: header, descriptor, the redundant directory and its tables, the
+/// directory and its tables, then the grains in the order in which they are placed.
+struct VMDKSparseEncoder: Sendable {
+    /// Sectors that the descriptor may grow to: programs rewrite it in place.
+    static let descriptorSize: UInt64 = 20
+    /// Sectors of a grain table.
+    static let tableSize = VMDKTables.standardEntriesPerTable * VMDKTables.entryLength / sectorSize
+
+    private let plan: VMDKDescriptorPlan
+    private let tableCount: UInt64
+    /// Where the two directories start and where the first grain stands, in sectors.
+    private let redundantDirectory: UInt64
+    private let directory: UInt64
+    private let overHead: UInt64
+    /// Sectors of a directory.
+    private let directorySize: UInt64
+    private var open: VMDKOpenTable?
+    private var placedGrains: UInt64 = 0
+
+    init(_ plan: VMDKDescriptorPlan) {
+        self.plan = plan
+        let grainSize = VMDKEncoder.grainSize
+        tableCount = plan.capacity.dividedRoundingUp(by: grainSize * VMDKTables.standardEntriesPerTable)
+        directorySize = max(1, (tableCount * VMDKTables.entryLength).dividedRoundingUp(by: sectorSize))
+        redundantDirectory = 1 + Self.descriptorSize
+        directory = redundantDirectory + directorySize + tableCount * Self.tableSize
+        let end = directory + directorySize + tableCount * Self.tableSize
+        overHead = end.dividedRoundingUp(by: grainSize) * grainSize
+    }
+
+    mutating func place(grain: UInt64, metadata: inout [MetadataSegment]) throws(ImageError) -> FileOffset {
+        let sector = overHead + placedGrains * VMDKEncoder.grainSize
+        guard sector + VMDKEncoder.grainSize <= VMDKTables.maximumFileSectors else {
+            throw VMDKEncoder.fileTooLarge(
+                hint: "convert to qcow2, or to subformat=streamOptimized, which is compressed")
+        }
+        let table = grain / VMDKTables.standardEntriesPerTable
+        if open?.index != table {
+            handOutOpenTable(metadata: &metadata)
+            open = VMDKOpenTable(index: table)
+        }
+        open?.set(grain: grain, toSector: sector)
+        placedGrains += 1
+        return FileOffset(sector * sectorSize)
+    }
+
+    mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError) -> UInt64 {
+        handOutOpenTable(metadata: &metadata)
+        for start in [redundantDirectory, directory] {
+            // Every table has its place, filled or not, as VMware has it: a program that writes needs to move nothing.
+            let firstTable = UInt32(truncatingIfNeeded: start + directorySize)
+            let step = UInt32(truncatingIfNeeded: Self.tableSize)
+            metadata.append(
+                MetadataSegment(
+                    at: FileOffset(start * sectorSize), ascendingFrom: firstTable, by: step, count: tableCount))
+        }
+        metadata.append(MetadataSegment(at: FileOffset(sectorSize), plan.text(for: content)))
+        let header = VMDKHeader(
+            version: 1, flags: [.newlineTest, .redundantDirectory], capacity: plan.capacity,
+            grainSize: VMDKEncoder.grainSize, descriptorOffset: 1, descriptorSize: Self.descriptorSize,
+            entriesPerTable: VMDKTables.standardEntriesPerTable, redundantDirectoryOffset: redundantDirectory,
+            directoryOffset: directory, overHead: overHead, compressAlgorithm: 0)
+        metadata.append(MetadataSegment(at: FileOffset(0), header.encoded()))
+        return (overHead + placedGrains * VMDKEncoder.grainSize) * sectorSize
+    }
+
+    /// Hands out both copies of the table; a table without a grain is all zero and is never handed out.
+    private mutating func handOutOpenTable(metadata: inout [MetadataSegment]) {
+        guard let table = open else { return }
+        for start in [redundantDirectory, directory] {
+            let sector = start + directorySize + table.index * Self.tableSize
+            metadata.append(MetadataSegment(at: FileOffset(sector * sectorSize), table.bytes))
+        }
+        open = nil
+    }
+}

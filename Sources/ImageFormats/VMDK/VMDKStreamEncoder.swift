@@ -1,0 +1,111 @@
+import ImageModel
+
+/// Lays out a streamOptimized disk as VMware does: header, descriptor, compressed grains with the table of each run of
+/// grains behind it, then the directory, the footer and the end-of-stream marker.
+///
+/// It holds the place of each table that has a grain: 4 bytes for 32 MiB of disk, since the directory comes last.
+struct VMDKStreamEncoder: Sendable {
+    /// Sectors of the descriptor, which nobody rewrites; `VMDKDescriptorPlan` never makes more text than this.
+    static let descriptorSize: UInt64 = 2
+    /// Where the first grain stands, in sectors.
+    static let overHead: UInt64 = 128
+
+    private struct DirectoryEntry: Sendable {
+        var table: UInt32
+        var sector: UInt32
+    }
+
+    private let plan: VMDKDescriptorPlan
+    private let tableCount: UInt64
+    private var nextSector = overHead
+    private var open: VMDKOpenTable?
+    private var directory: [DirectoryEntry] = []
+
+    init(_ plan: VMDKDescriptorPlan) {
+        self.plan = plan
+        tableCount = plan.capacity.dividedRoundingUp(by: VMDKEncoder.grainSize * VMDKTables.standardEntriesPerTable)
+    }
+
+    mutating func place(grain: UInt64, storedLength: UInt64, metadata: inout [MetadataSegment]) throws(ImageError)
+        -> FileOffset
+    {
+        let table = grain / VMDKTables.standardEntriesPerTable
+        if open?.index != table {
+            try handOutOpenTable(metadata: &metadata)
+            open = VMDKOpenTable(index: table)
+        }
+        let sector = nextSector
+        let length = VMDKMarker.grainMarkerLength + storedLength
+        try advance(by: length.dividedRoundingUp(by: sectorSize))
+        open?.set(grain: grain, toSector: sector)
+        let marker = VMDKMarker.grain(guestSector: grain * VMDKEncoder.grainSize, size: storedLength)
+        let start = FileOffset(sector * sectorSize)
+        metadata.append(MetadataSegment(at: start, marker))
+        return start + VMDKMarker.grainMarkerLength
+    }
+
+    mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError) -> UInt64 {
+        try handOutOpenTable(metadata: &metadata)
+        let directoryLength = max(1, tableCount * VMDKTables.entryLength)
+        let directoryOffset = handOutMarker(
+            .grainDirectory, sectors: directoryLength.dividedRoundingUp(by: sectorSize), metadata: &metadata)
+        let free = [UInt8](repeating: 0, count: Int(VMDKTables.entryLength))
+        var entries = StreamedTable(
+            at: FileOffset(directoryOffset * sectorSize), entryCount: tableCount, freeEntry: free)
+        for place in directory {
+            var entry = free
+            entry.storeLittleEndian(place.sector, at: 0)
+            entries.set(UInt64(place.table), to: entry, metadata: &metadata)
+        }
+        entries.finish(metadata: &metadata)
+
+        let footer = handOutMarker(.footer, sectors: 1, metadata: &metadata)
+        metadata.append(
+            MetadataSegment(at: FileOffset(footer * sectorSize), header(directoryAt: directoryOffset).encoded()))
+        // The end-of-stream marker is a sector of zeros, which the length alone makes.
+        let end = nextSector + 1
+        metadata.append(MetadataSegment(at: FileOffset(sectorSize), plan.text(for: content)))
+        metadata.append(MetadataSegment(at: FileOffset(0), header(directoryAt: VMDKHeader.directoryAtEnd).encoded()))
+        return end * sectorSize
+    }
+
+    private func header(directoryAt directoryOffset: UInt64) -> VMDKHeader {
+        VMDKHeader(
+            version: 3, flags: [.newlineTest, .compressed, .markers], capacity: plan.capacity,
+            grainSize: VMDKEncoder.grainSize, descriptorOffset: 1, descriptorSize: Self.descriptorSize,
+            entriesPerTable: VMDKTables.standardEntriesPerTable, redundantDirectoryOffset: 0,
+            directoryOffset: directoryOffset, overHead: Self.overHead, compressAlgorithm: VMDKHeader.compressionDeflate)
+    }
+
+    /// Hands out the table behind its grains; a table without a grain has no place at all.
+    private mutating func handOutOpenTable(metadata: inout [MetadataSegment]) throws(ImageError) {
+        guard let table = open else { return }
+        let size = VMDKTables.standardEntriesPerTable * VMDKTables.entryLength / sectorSize
+        guard nextSector + 1 + size <= VMDKTables.maximumFileSectors else { throw Self.tooLarge }
+        let sector = handOutMarker(.grainTable, sectors: size, metadata: &metadata)
+        metadata.append(MetadataSegment(at: FileOffset(sector * sectorSize), table.bytes))
+        directory.append(
+            DirectoryEntry(
+                table: UInt32(truncatingIfNeeded: table.index), sector: UInt32(truncatingIfNeeded: sector)))
+        open = nil
+    }
+
+    /// Hands out a marker and makes room for what follows it.
+    ///
+    /// - Returns: the sector behind the marker.
+    private mutating func handOutMarker(
+        _ kind: VMDKMarker.Kind, sectors: UInt64, metadata: inout [MetadataSegment]
+    ) -> UInt64 {
+        let marker = VMDKMarker.metadata(kind, sectors: sectors)
+        metadata.append(MetadataSegment(at: FileOffset(nextSector * sectorSize), marker))
+        nextSector += 1 + sectors
+        return nextSector - sectors
+    }
+
+    private mutating func advance(by sectors: UInt64) throws(ImageError) {
+        guard nextSector + sectors <= VMDKTables.maximumFileSectors else { throw Self.tooLarge }
+        nextSector += sectors
+    }
+
+    private static var tooLarge: ImageError { VMDKEncoder.fileTooLarge(hint: "convert to qcow2") }
+}
