@@ -75,9 +75,11 @@ enum QCOW2Tables {
                 let step = min(sliceCount, dataEnd - index)
                 let slice = FileRange(tableOffset + first * entryLength, length: step * entryLength)
                 try source.withBytes(of: slice) { (bytes) throws(ImageError) in
-                    for place in 0..<step {
+                    var place: UInt64 = 0
+                    while place < step {
                         let entry = word(place, of: bytes)
                         if entry != 0 { try body(first + place, entry) }
+                        place += 1
                     }
                 }
                 index += step
