@@ -372,10 +372,34 @@ import Testing
     }
 
     @Test func aRefcountOfWhatNobodyUsesIsALeakAndMovesTheEnd() throws {
-        let report = try Self.damaged([(4 * Self.cluster + 2 * 100 + 1, [1])])
+        var memory = try Self.image(entries: [Self.copied | Self.cluster], header: [(4 * Self.cluster + 201, [1])])
+        memory.truncate(to: 200 * Self.cluster)
+        let report = FormatCatalog.check(memory, as: .qcow2)
         #expect(report.corruptions == 0 && report.leaks == 1)
         #expect(report.findings.first?.fileOffset == FileOffset(100 * Self.cluster))
         #expect(report.imageEnd == FileOffset(101 * Self.cluster))
+    }
+
+    @Test func aRefcountBehindTheEndOfTheFileIsNoLeak() throws {
+        let report = try Self.damaged([(4 * Self.cluster + 201, [1])])
+        #expect(report.corruptions == 0 && report.leaks == 0 && report.warnings == 1)
+        #expect(report.imageEnd == FileOffset(6 * Self.cluster))
+    }
+
+    @Test func aFileThatClaimsToBeHugeIsCheckedWhereItHasSomething() throws {
+        let far: UInt64 = 1 << 55
+        var memory = try Self.image(entries: [Self.copied | Self.cluster, Self.copied | far])
+        memory.truncate(to: 1 << 60)
+        let report = FormatCatalog.check(memory, as: .qcow2)
+        // No refcount block covers it: the refcount is zero, and the flag says one.
+        #expect(report.corruptions == 2)
+        #expect(report.imageEnd == FileOffset(far + Self.cluster))
+    }
+
+    @Test func anL1EntryWithAFlagAndNoTableIsACorruption() throws {
+        var image = try EncodedImage(.qcow2, virtualSize: 2 * Self.coverage, units: [0])
+        image.memory.write([0x80], at: 3 * Self.cluster + 8)
+        #expect(FormatCatalog.check(image.memory, as: .qcow2).corruptions == 1)
     }
 
     @Test func aRefcountThatIsTooLowIsACorruption() throws {

@@ -78,7 +78,7 @@ extension QCOW2Survey {
         for index in windows.sorted() {
             let start = index * Self.windowCapacity
             var window = QCOW2RefcountWindow(start..<min(start + Self.windowCapacity, clusterCount))
-            try spend(UInt64(window.clusters.count) / 16 + UInt64(tables.count + blocks.count + regions.count))
+            try spend(UInt64(window.clusters.count) + UInt64(tables.count + blocks.count + regions.count))
             if hasRefcounts { try readRefcounts(&window) }
             for region in regions { window.refer(to: region.clusters, solely: true) }
             for block in blocks {

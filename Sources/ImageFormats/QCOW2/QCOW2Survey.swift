@@ -143,7 +143,10 @@ extension QCOW2Survey {
             let guest = isActive ? GuestOffset(index * header.l2Coverage) : nil
             switch QCOW2L1Entry(entry, header) {
             case .unallocated:
-                break
+                report.add(
+                    .corruption,
+                    "L1 entry \(index) has the flag of a sole reference, but no L2 table: QEMU takes the header for it",
+                    at: place, guest: guest)
             case .invalid(let reason):
                 report.add(.corruption, "L1 entry \(index) \(reason)", at: place, guest: guest)
             case .table(let l2Offset):
@@ -287,16 +290,24 @@ extension QCOW2Survey {
         }
         try spend(seen)
         guard hasRefcounts else { return }
+        var strays: UInt64 = 0
         for block in blocks {
             let base = block.index * header.refcountsPerBlock
             let seen = try QCOW2Tables.forEachUsedEntry(
                 ofCount: header.l2EntryCount, tableAt: block.offset, in: source
             ) { (index, word) throws(ImageError) in
                 QCOW2Refcounts(word: word, bits: header.refcountBits).forEachUsed { (place, _) in
-                    note(base + index * (64 / header.refcountBits) + place)
+                    let cluster = base + index * (64 / header.refcountBits) + place
+                    if cluster < fileClusters { note(cluster) } else { strays += 1 }
                 }
             }
             try spend(seen + 1)
+        }
+        if strays > 0 {
+            report.add(
+                .warning,
+                "\(strays) clusters behind the file's end at \(source.length) have refcounts, though nothing "
+                    + "is there", at: FileOffset(offset))
         }
     }
 }
