@@ -11,7 +11,7 @@ public enum FormatCatalog {
         switch format {
         case .raw: try RawEncoder(parameters: parameters, options: options)
         case .vhd: try VHDEncoder(parameters: parameters, options: options)
-        case .qcow2: throw ImageError(.unsupported, "qcow2")
+        case .qcow2: try QCOW2Encoder(parameters: parameters, options: options)
         case .vmdk: try VMDKEncoder(parameters: parameters, options: options)
         case .vdi: try VDIEncoder(parameters: parameters, options: options)
         }
@@ -24,7 +24,7 @@ public enum FormatCatalog {
         switch format {
         case .raw: try RawReader(source: source)
         case .vhd: try VHDReader(source: source)
-        case .qcow2: throw ImageError(.unsupported, "qcow2")
+        case .qcow2: try QCOW2Reader(source: source)
         case .vmdk: try VMDKReader(source: source)
         case .vdi: try VDIReader(source: source)
         }
@@ -35,7 +35,7 @@ public enum FormatCatalog {
         switch format {
         case .raw: RawChecker.check(source)
         case .vhd: VHDChecker.check(source)
-        case .qcow2: RawChecker.check(source)
+        case .qcow2: QCOW2Checker.check(source)
         case .vmdk: VMDKChecker.check(source)
         case .vdi: VDIChecker.check(source)
         }

@@ -53,8 +53,10 @@ public struct MetadataSegment: Hashable, Sendable {
             var done: UInt64 = 0
             while done < count {
                 let step = min(batch, count - done)
-                if UInt64(piece.count) != step * UInt64(pattern.count) {
-                    piece = Array(repeatElement(pattern, count: Int(step)).joined())
+                let wanted = Int(step) * pattern.count
+                if piece.count != wanted {
+                    piece = pattern
+                    while piece.count < wanted { piece += piece.prefix(wanted - piece.count) }
                 }
                 try body(piece, offset + done * UInt64(pattern.count))
                 done += step

@@ -7,6 +7,7 @@ public struct SparseMemory: ImageSource, Hashable {
     private var pages: [UInt64: [UInt8]] = [:]
 
     private static let pageSize: UInt64 = 4096
+    private static let zeroPage = [UInt8](repeating: 0, count: Int(pageSize))
 
     public init(name: String = "memory") { self.name = name }
 
@@ -22,9 +23,11 @@ public struct SparseMemory: ImageSource, Hashable {
             let page = place / Self.pageSize
             let start = Int(place % Self.pageSize)
             let count = min(Int(Self.pageSize) - start, bytes.count - done)
-            var content = pages[page] ?? [UInt8](repeating: 0, count: Int(Self.pageSize))
+            let old = pages[page]
+            var content = old ?? Self.zeroPage
             content.replaceSubrange(start..<start + count, with: bytes[done..<done + count])
-            pages[page] = content
+            // Zeros written into a hole leave a hole, so that walks over tables stay fast.
+            if old != nil || content != Self.zeroPage { pages[page] = content }
             done += count
         }
         length = max(length, offset + UInt64(bytes.count))
@@ -60,7 +63,7 @@ public struct SparseMemory: ImageSource, Hashable {
             if let page = pages[place / Self.pageSize] {
                 bytes += page[start..<start + count]
             } else {
-                bytes += repeatElement(0, count: count)
+                bytes += Self.zeroPage[..<count]
             }
             place += UInt64(count)
         }
@@ -69,15 +72,17 @@ public struct SparseMemory: ImageSource, Hashable {
 
     /// Pages that were never written are holes.
     public func nextData(from start: FileOffset, limit: FileOffset) throws(ImageError) -> FileRange? {
-        let wanted = start.bytes / Self.pageSize
-        guard start < limit, let first = pages[wanted] != nil ? wanted : pages.keys.filter({ $0 > wanted }).min() else {
-            return nil
-        }
-        var end = first + 1
-        while pages[end] != nil { end += 1 }
-        let from = max(start.bytes, first * Self.pageSize)
-        let to = min(limit.bytes, end * Self.pageSize)
-        return from < to ? FileRange(from, length: to - from) : nil
+        let end = min(limit.bytes, length)
+        guard start.bytes < end else { return nil }
+        let candidates = start.bytes / Self.pageSize...(end - 1) / Self.pageSize
+        let first =
+            candidates.count <= pages.count
+            ? candidates.first { pages[$0] != nil } : pages.keys.filter(candidates.contains).min()
+        guard let first else { return nil }
+        var last = first
+        while last < candidates.upperBound, pages[last + 1] != nil { last += 1 }
+        let dataStart = max(start.bytes, first * Self.pageSize)
+        return FileRange(dataStart, length: min(end, (last + 1) * Self.pageSize) - dataStart)
     }
 
     /// The bytes of a range; zeros where nothing was written.
