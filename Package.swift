@@ -56,5 +56,7 @@ let package = Package(
             name: "LatheTestSupport", dependencies: ["ImageModel", "ImageFormats"], path: "Tests/LatheTestSupport",
             swiftSettings: settings),
         tests("ImageFormatsTests", ["ImageFormats", "ImageModel", "LatheTestSupport"]),
+        tests(
+            "ImagePipelineTests", ["ImagePipeline", "ImageFormats", "ImageCodecs", "ImageModel", "LatheTestSupport"]),
     ]
 )

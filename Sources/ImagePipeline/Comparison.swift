@@ -8,6 +8,11 @@ public struct ComparisonResult: Hashable, Sendable {
     public var firstDifference: GuestOffset?
     /// Whether one disk is larger than the other.
     public var sizesDiffer: Bool
+
+    public init(firstDifference: GuestOffset?, sizesDiffer: Bool) {
+        self.firstDifference = firstDifference
+        self.sizesDiffer = sizesDiffer
+    }
 }
 
 extension DiskImage {

@@ -1,0 +1,54 @@
+import Foundation
+import ImageCodecs
+import ImageFormats
+import ImageModel
+import ImagePipeline
+import LatheTestSupport
+import Testing
+
+/// The bytes of today are those of every other day: SHA-256 of each layout of each shape, kept in `testdata/`.
+@Suite struct GoldenTests {
+    static let file = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().appending(path: "testdata/golden-images.sha256")
+
+    static let shapes: [(name: String, content: [UInt8])] = [
+        ("empty", []),
+        ("one-sector", SampleDisk.full(length: 512, seed: 2)),
+        ("odd-length", SampleDisk.mixed(length: 1_000_001, seed: 3)),
+        ("zero", [UInt8](repeating: 0, count: 3 << 20)),
+        ("full", SampleDisk.full(length: 2 << 20 | 512, seed: 4)),
+        ("alternating", SampleDisk.alternating(length: 5 << 20, period: 12_288)),
+        ("data-at-the-end", [UInt8](repeating: 0, count: 4 << 20) + SampleDisk.full(length: 512, seed: 5)),
+        ("mixed", SampleDisk.mixed(length: 6 << 20, seed: 6)),
+    ]
+
+    static func digests() throws -> [String: String] {
+        var digests: [String: String] = [:]
+        for shape in shapes {
+            for variant in OutputVariant.all {
+                let made = try ByteIdentityTests.convert(SparseMemory(shape.content), variant, threads: 2)
+                var digest = SHA256Digest()
+                digest.update(made.sink.bytes.span)
+                digests["\(shape.name).\(variant.name)"] = digest.hexadecimal()
+            }
+        }
+        return digests
+    }
+
+    /// With LATHE_WRITE_GOLDENS=1 the file is written anew; a change of it wants its reason in the commit.
+    @Test func everyLayoutOfEveryShapeIsAsItWas() throws {
+        let digests = try Self.digests()
+        if ProcessInfo.processInfo.environment["LATHE_WRITE_GOLDENS"] == "1" {
+            let lines = digests.sorted { $0.key < $1.key }.map { "\($0.value)  \($0.key)\n" }
+            try lines.joined().write(to: Self.file, atomically: true, encoding: .utf8)
+        }
+        let kept = try String(contentsOf: Self.file, encoding: .utf8)
+        var golden: [String: String] = [:]
+        for line in kept.split(separator: "\n") {
+            let parts = line.split(separator: " ").map(String.init)
+            golden[parts[1]] = parts[0]
+        }
+        #expect(golden.count == Self.shapes.count * OutputVariant.all.count)
+        for (name, digest) in digests.sorted(by: { $0.key < $1.key }) { #expect(golden[name] == digest, "\(name)") }
+    }
+}

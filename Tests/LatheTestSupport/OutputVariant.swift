@@ -1,0 +1,27 @@
+public import ImageFormats
+public import Testing
+
+/// Every layout that Lathe writes: the list that tests of all formats go through.
+public struct OutputVariant: Hashable, Sendable, CustomTestStringConvertible {
+    public var format: ImageFormat
+    public var options: [String: String]
+    /// What QEMU calls the format.
+    public var peerName: String
+
+    public static let all: [OutputVariant] = [
+        OutputVariant(.raw, peer: "raw"), OutputVariant(.vhd, peer: "vpc"),
+        OutputVariant(.vhd, ["subformat": "fixed"], peer: "vpc"), OutputVariant(.qcow2, peer: "qcow2"),
+        OutputVariant(.vmdk, peer: "vmdk"), OutputVariant(.vmdk, ["subformat": "streamOptimized"], peer: "vmdk"),
+        OutputVariant(.vdi, peer: "vdi"),
+    ]
+
+    init(_ format: ImageFormat, _ options: [String: String] = [:], peer: String) {
+        self.format = format
+        self.options = options
+        peerName = peer
+    }
+
+    /// `vhd-fixed` for one: fit for a file name.
+    public var name: String { ([format.rawValue] + options.values.sorted()).joined(separator: "-") }
+    public var testDescription: String { name }
+}
