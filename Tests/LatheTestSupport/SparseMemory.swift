@@ -60,7 +60,7 @@ public struct SparseMemory: ImageSource, Hashable {
             if let page = pages[place / Self.pageSize] {
                 bytes += page[start..<start + count]
             } else {
-                bytes += repeatElement(0, count: count)
+                bytes += [UInt8](repeating: 0, count: count)
             }
             place += UInt64(count)
         }
