@@ -2,20 +2,22 @@ public import ImageModel
 
 /// Tells the format of an image that is to be read, from its bytes and its name together.
 ///
-/// Neither is trusted alone. Whoever runs in a guest can write any header into the first sectors of its disk; where that
-/// disk is a raw file, a program that goes by the bytes then reads what the guest made up, and opens a qcow2 or vmdk of
-/// the guest's choice (CVE-2026-24708 is such a case). So bytes that say something else than the name are an error that
-/// asks for `-f FORMAT`, and only a name that says nothing leaves it to the bytes. Whoever takes images from strangers
-/// should always name the format and never ask here.
+/// Neither is trusted alone. Whoever runs in a guest can write any header into the first sectors of its disk; where
+/// that disk is a raw file, a program that goes by the bytes then reads what the guest made up, and opens a qcow2 or
+/// vmdk of the guest's choice (CVE-2026-24708 is such a case). So bytes that say something else than the name are an
+/// error that asks for `-f FORMAT`, and only a name that says nothing leaves it to the bytes. Whoever takes images from
+/// strangers should always name the format and never ask here.
 public enum FormatDetection {
     /// Tells the format.
     ///
     /// - Parameters:
     ///   - source: the image's bytes.
     ///   - name: its file name or path; what stands behind the last dot may say a format.
-    /// - Returns: the format that the name says where the bytes agree; the one of the bytes where the name says none, and
+    /// - Returns: the format that the name says where the bytes agree; the one of the bytes where the name says none,
+    /// and
     ///   raw where neither says any.
-    /// - Throws: `ambiguous-format` where name and bytes disagree, or the bytes say two formats, or only a footer says vhd;
+    /// - Throws: `ambiguous-format` where name and bytes disagree, or the bytes say two formats, or only a footer says
+    /// vhd;
     ///   `unsupported` where the bytes are of a format that Lathe does not read; what the source throws.
     public static func detect(_ source: any ImageSource, name: String) throws(ImageError) -> ImageFormat {
         let found = try signatures(in: source)
@@ -36,14 +38,12 @@ public enum FormatDetection {
         if named == .raw {
             throw ambiguity(
                 "the name says raw, but \(has), which a guest can write into a raw disk too; say which format it is "
-                    + "with "
-                    + "-f FORMAT (-f raw to take every byte as it is)")
+                    + "with -f FORMAT (-f raw to take every byte as it is)")
         }
         guard let format = only.format else {
             throw ImageError(
                 .unsupported,
-                "\(has), a format that Lathe does not read; convert it with another program first, or "
-                    + "say "
+                "\(has), a format that Lathe does not read; convert it with another program first, or say "
                     + "-f raw if it is a raw disk", path: source.name, offset: only.offset)
         }
         if let named, named != format {
@@ -52,8 +52,7 @@ public enum FormatDetection {
         if only.isAtEnd, named == nil {
             throw ambiguity(
                 "\(has), which is that of a fixed vhd, but a guest can write it into a raw disk too; say which format "
-                    + "it is "
-                    + "with -f FORMAT (-f vhd or -f raw)")
+                    + "it is with -f FORMAT (-f vhd or -f raw)")
         }
         return format
     }

@@ -61,8 +61,7 @@ import Testing
         #expect(
             raw.description
                 == "the image: the name says raw, but the file has a qcow2 header at byte 0, which a guest can write "
-                + "into a "
-                + "raw disk too; say which format it is with -f FORMAT (-f raw to take every byte as it is)")
+                + "into a raw disk too; say which format it is with -f FORMAT (-f raw to take every byte as it is)")
         let other = try Self.error(Self.file(Self.qcow2), "disk.vmdk")
         #expect(
             other.message
@@ -72,8 +71,7 @@ import Testing
         #expect(
             nothing.message
                 == "the name says vdi, but nothing in the file looks like it; say which format it is with -f FORMAT "
-                + "(-f raw "
-                + "if it is a raw disk)")
+                + "(-f raw if it is a raw disk)")
         #expect([raw, other, nothing].allSatisfy { $0.code == .ambiguousFormat })
     }
 
@@ -105,8 +103,7 @@ import Testing
         #expect(
             try Self.error(fixed, "disk").message
                 == "the file has a vhd footer at byte \((1 << 20) - distance), which is that of a fixed vhd, but a "
-                + "guest can "
-                + "write it into a raw disk too; say which format it is with -f FORMAT (-f vhd or -f raw)")
+                + "guest can write it into a raw disk too; say which format it is with -f FORMAT (-f vhd or -f raw)")
     }
 
     @Test func twoFormatsAtOnceAreRefusedWhateverTheName() throws {
@@ -121,8 +118,7 @@ import Testing
         #expect(
             try Self.error(tail, "disk").message
                 == "the file looks like more than one format at once: it has a qcow2 header at byte 0 and a vhd "
-                + "footer at "
-                + "byte 1048064; say which one it is with -f FORMAT")
+                + "footer at byte 1048064; say which one it is with -f FORMAT")
     }
 
     @Test(arguments: [
@@ -134,8 +130,7 @@ import Testing
             #expect(
                 error.message
                     == "the file has a \(format) header at byte 0, a format that Lathe does not read; convert it with "
-                    + "another "
-                    + "program first, or say -f raw if it is a raw disk")
+                    + "another program first, or say -f raw if it is a raw disk")
         }
         #expect(try Self.error(Self.file(Array(magic.utf8)), "disk.raw").code == .ambiguousFormat)
     }

@@ -77,8 +77,7 @@ public enum VHDChecker: ImageChecker {
         if footer.diskType == .fixed, footer.dataOffset != VHDFooter.noDataOffset {
             report.add(
                 .warning,
-                "a fixed disk has no dynamic header, but its data offset is \(hex(footer.dataOffset)), "
-                    + "expected "
+                "a fixed disk has no dynamic header, but its data offset is \(hex(footer.dataOffset)), expected "
                     + "\(hex(VHDFooter.noDataOffset))", at: offset + 16)
         }
         checkSize(footer, at: offset, &report)
@@ -90,14 +89,12 @@ public enum VHDChecker: ImageChecker {
         } else if footer.savedState == 1 {
             report.add(
                 .warning,
-                "a machine was saved with this disk: its memory may hold what the disk "
-                    + "lacks", at: offset + 84)
+                "a machine was saved with this disk: its memory may hold what the disk lacks", at: offset + 84)
         }
         if footer.hidden > 1 {
             report.add(
                 .warning,
-                "byte 85 is \(footer.hidden), expected 0, or 1 for a disk that Xen "
-                    + "hides", at: offset + 85)
+                "byte 85 is \(footer.hidden), expected 0, or 1 for a disk that Xen hides", at: offset + 85)
         }
         if !footer.reservedIsZero {
             report.add(.warning, "the reserved bytes of the footer are not all zero", at: offset + 86)
@@ -113,8 +110,7 @@ public enum VHDChecker: ImageChecker {
         if footer.virtualSize != footer.currentSize.roundedDown(toMultipleOf: sectorSize) {
             report.add(
                 .warning,
-                "the disk has \(footer.virtualSize) bytes by the geometry of its writer, which QEMU and "
-                    + "Virtual PC "
+                "the disk has \(footer.virtualSize) bytes by the geometry of its writer, which QEMU and Virtual PC "
                     + "go by, but \(footer.currentSize) by its current size, which others go by", at: offset + 48)
         }
         if footer.virtualSize > VHDTables.maximumSectorCount * sectorSize {
@@ -126,8 +122,7 @@ public enum VHDChecker: ImageChecker {
         if geometry.encoded < footer.geometry.encoded {
             report.add(
                 .warning,
-                "the geometry is \(footer.geometry), more than the \(geometry) of a disk of "
-                    + "\(footer.currentSize) "
+                "the geometry is \(footer.geometry), more than the \(geometry) of a disk of \(footer.currentSize) "
                     + "bytes; Xen refuses such a disk", at: offset + 56)
         }
     }
@@ -147,8 +142,7 @@ public enum VHDChecker: ImageChecker {
         if header.version != VHDHeader.version {
             report.add(
                 .warning,
-                "the header version is \(hex(header.version)), expected "
-                    + "\(hex(VHDHeader.version))", at: offset + 24)
+                "the header version is \(hex(header.version)), expected \(hex(VHDHeader.version))", at: offset + 24)
         }
         if header.dataOffset != VHDHeader.noDataOffset {
             report.add(
@@ -159,8 +153,7 @@ public enum VHDChecker: ImageChecker {
         if header.tableOffset % sectorSize != 0 {
             report.add(
                 .corruption,
-                "the block allocation table at \(header.tableOffset) is not at a whole "
-                    + "sector", at: offset + 16)
+                "the block allocation table at \(header.tableOffset) is not at a whole sector", at: offset + 16)
         }
         if !header.parentIsAbsent {
             report.add(.warning, "the header names a parent, but the disk is not a differencing one", at: offset + 40)
@@ -173,8 +166,7 @@ public enum VHDChecker: ImageChecker {
         if header.maxTableEntries > needed {
             report.add(
                 .warning,
-                "the block allocation table has \(header.maxTableEntries) entries, expected the \(needed) "
-                    + "of the "
+                "the block allocation table has \(header.maxTableEntries) entries, expected the \(needed) of the "
                     + "disk's blocks; Azure refuses more", at: offset + 28)
         }
     }
@@ -183,8 +175,8 @@ public enum VHDChecker: ImageChecker {
 // MARK: - Blocks
 
 extension VHDChecker {
-    /// A block's place and number in one word, so that sorting brings neighbours together: a table has at most 4 Mi entries,
-    /// and what is held of them is at most 32 MiB.
+    /// A block's place and number in one word, so that sorting brings neighbours together: a table has at most 4 Mi
+    /// entries, and what is held of them is at most 64 MiB.
     private struct Place: Comparable {
         private let word: UInt64
 
@@ -205,8 +197,6 @@ extension VHDChecker {
         report.imageEnd = metadata.map(\.end).max() ?? FileOffset(0)
         var places: [Place] = []
         var previousEnd: FileOffset?
-        var sparseBlocks: UInt64 = 0
-        var firstSparse: (FileOffset, GuestOffset)?
         try tables.forEachEntry(of: 0..<tables.entryCount, in: source) { (block, entry) throws(ImageError) in
             guard entry != VHDTables.unusedEntry else { return true }
             let guest = GuestOffset(block * tables.blockSize)
@@ -221,24 +211,14 @@ extension VHDChecker {
                     .warning, "table entry \(block) has a block, but the disk ends before it",
                     at: tables.entryOffset(of: block))
             }
-            let isSound = checkPlace(range, of: block, guest, tables, dataLimit: copies.dataLimit, &report)
-            guard isSound else { return true }
-            places.append(Place(entry: entry, block: block))
-            if try !isFull(entry, tables, in: source) {
-                sparseBlocks += 1
-                firstSparse = firstSparse ?? (range.start, guest)
+            if checkPlace(range, of: block, guest, tables, dataLimit: copies.dataLimit, &report) {
+                places.append(Place(entry: entry, block: block))
             }
             return true
         }
         places.sort()
-        checkSharing(places, tables, copies, &report)
-        if let (offset, guest) = firstSparse {
-            report.add(
-                .warning,
-                "the bitmaps of \(sparseBlocks) blocks have sectors that were never written; these read as "
-                    + "zero, "
-                    + "but QEMU reads whatever stands there", at: offset, guest: guest)
-        }
+        let apart = checkSharing(places, tables, copies, &report)
+        try checkBitmaps(apart, tables, in: source, &report)
     }
 
     /// Whether a block lies clear of the metadata and within the file.
@@ -250,44 +230,61 @@ extension VHDChecker {
         for (name, metadata) in zip(names, tables.metadata) where VHDTables.overlap(metadata, range) {
             report.add(
                 .corruption,
-                "table entry \(block) has a block at bytes \(range.start.bytes) to \(range.end.bytes), "
-                    + "on top of "
+                "table entry \(block) has a block at bytes \(range.start.bytes) to \(range.end.bytes), on top of "
                     + "\(name) at \(metadata.start.bytes)", at: tables.entryOffset(of: block), guest: guest)
             return false
         }
         guard range.end <= dataLimit else {
             report.add(
                 .corruption,
-                "table entry \(block) has a block at bytes \(range.start.bytes) to \(range.end.bytes), "
-                    + "past the "
+                "table entry \(block) has a block at bytes \(range.start.bytes) to \(range.end.bytes), past the "
                     + "end of the data at \(dataLimit.bytes)", at: tables.entryOffset(of: block), guest: guest)
             return false
         }
         return true
     }
 
-    private static func isFull(_ entry: UInt32, _ tables: VHDTables, in source: any ImageSource) throws(ImageError)
-        -> Bool
-    {
-        var isFull = false
+    /// Says once where bitmaps are not full, which is as it may be, but not read alike by all.
+    ///
+    /// - Parameter places: of blocks that share no byte, so that no more is read than the file holds.
+    private static func checkBitmaps(
+        _ places: [Place], _ tables: VHDTables, in source: any ImageSource, _ report: inout CheckReport
+    ) throws(ImageError) {
         let sectors = tables.blockSize / sectorSize
-        try tables.forEachRun(of: 0..<sectors, in: entry, source: source) { (run, isWritten) throws(ImageError) in
-            isFull = isWritten && run.upperBound == sectors
-            return false
+        var first: Place?
+        var count = 0
+        for place in places {
+            var isFull = false
+            try tables.forEachRun(of: 0..<sectors, in: place.entry, source: source) { (run, isWritten) in
+                isFull = isWritten && run.upperBound == sectors
+                return false
+            }
+            guard !isFull else { continue }
+            count += 1
+            first = first ?? place
         }
-        return isFull
+        guard let first else { return }
+        report.add(
+            .warning,
+            "blocks with sectors that, by their bitmaps, were never written: \(count); such sectors read as zero, but "
+                + "QEMU reads whatever stands there", at: tables.bitmapOffset(of: first.entry),
+            guest: GuestOffset(first.block * tables.blockSize))
     }
 
     /// Finds blocks that share bytes, and gaps that a whole block would fit into.
     ///
     /// Smaller gaps are as they should be: they align the data of the next block, or hold Xen's map of full blocks or a
     /// locator.
+    ///
+    /// - Parameter places: in the order of the file.
+    /// - Returns: those that begin where no block before them reaches.
     private static func checkSharing(
         _ places: [Place], _ tables: VHDTables, _ copies: VHDFooterCopies, _ report: inout CheckReport
-    ) {
+    ) -> [Place] {
         let metadata = tables.metadata.sorted { $0.start < $1.start }
         var end = FileOffset(0)
         var owner: UInt64?
+        var apart: [Place] = []
         func reportGap(upTo limit: FileOffset, _ report: inout CheckReport) {
             var start = end
             for range in metadata + [FileRange(start: limit, length: 0)]
@@ -304,17 +301,18 @@ extension VHDChecker {
             if start < end, let owner {
                 report.add(
                     .corruption,
-                    "table entry \(place.block) has a block at byte \(start.bytes), inside the block of "
-                        + "entry "
+                    "table entry \(place.block) has a block at byte \(start.bytes), inside the block of entry "
                         + "\(owner), which ends at \(end.bytes)", at: tables.entryOffset(of: place.block),
                     guest: GuestOffset(place.block * tables.blockSize))
             } else {
                 reportGap(upTo: start, &report)
+                apart.append(place)
             }
             end = start + tables.blockLength
             owner = place.block
         }
         if !places.isEmpty { report.imageEnd = max(report.imageEnd, end) }
         reportGap(upTo: copies.dataLimit, &report)
+        return apart
     }
 }

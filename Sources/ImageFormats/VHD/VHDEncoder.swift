@@ -2,9 +2,9 @@ public import ImageModel
 
 /// Lays out a VHD of exactly the disk's size, dynamic or fixed, that QEMU, Hyper-V, Azure and Xen take alike.
 ///
-/// A dynamic disk has the footer's copy at byte 0, the header at 512, the block allocation table at 1536, then the blocks
-/// in guest order, each with its bitmap directly in front of data that stand at a multiple of 4096, and the footer at the
-/// end. A fixed disk is the guest's bytes and the footer.
+/// A dynamic disk has the footer's copy at byte 0, the header at 512, the block allocation table at 1536, then the
+/// blocks in guest order, each with its bitmap directly in front of data that stand at a multiple of 4096, and the
+/// footer at the end. A fixed disk is the guest's bytes and the footer.
 public struct VHDEncoder: ImageEncoder {
     /// The block of a new dynamic disk, in bytes.
     static let blockSize: UInt64 = 2 << 20

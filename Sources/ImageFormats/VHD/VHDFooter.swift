@@ -105,8 +105,7 @@ extension VHDFooter {
             throw damage(
                 .corrupt,
                 "VHD footer checksum is \(hex(stored)), but its bytes add up to \(hex(computed)); the footer is "
-                    + "damaged: "
-                    + "run 'lathe check'", 64)
+                    + "damaged: run 'lathe check'", 64)
         }
         version = bytes.bigEndian(at: 12)
         guard version >> 16 == Self.version >> 16 else {
@@ -172,9 +171,9 @@ func vhdChecksum(_ bytes: [UInt8], checksumAt place: Int) -> UInt32 {
 
 /// The footers of a file: the one at its end and, where there is one, the copy at its start.
 ///
-/// The one at the end is the primary one, and the only one of a fixed disk, whose first sector is the guest's: what looks
-/// like a footer there counts only if it is whole and says that the disk is dynamic. Where both count and disagree on what
-/// the disk holds, one of them is likely to be guest data, and nobody can say which: that is refused.
+/// The one at the end is the primary one, and the only one of a fixed disk, whose first sector is the guest's: what
+/// looks like a footer there counts only if it is whole and says that the disk is dynamic. Where both count and
+/// disagree on what the disk holds, one of them is likely to be guest data, and nobody can say which: that is refused.
 struct VHDFooterCopies: Sendable {
     /// What one of the two places holds.
     struct Copy: Sendable {
@@ -244,8 +243,7 @@ struct VHDFooterCopies: Sendable {
         throw ImageError(
             .corrupt,
             "no VHD footer in the last \(VHDFooter.encodedLength) bytes and none at byte 0, expected 'conectix' in "
-                + "one of "
-                + "the two places; the file is cut short or is not a VHD", path: path,
+                + "one of the two places; the file is cut short or is not a VHD", path: path,
             offset: FileOffset(fileLength - min(fileLength, VHDFooter.encodedLength)))
     }
 
@@ -259,8 +257,8 @@ struct VHDFooterCopies: Sendable {
         throw ImageError(
             .corrupt,
             "the VHD has two footers that disagree: the \(field) is \(inPrimary) in the one at the end and \(inCopy) "
-                + "in the "
-                + "one at byte 0; either may be what a guest wrote, so neither is believed: restore the right one",
+                + "in the one at byte 0; either may be what a guest wrote, so neither is believed: restore the right "
+                + "one",
             path: path, offset: tail?.offset)
     }
 

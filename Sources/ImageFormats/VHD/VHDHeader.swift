@@ -2,7 +2,8 @@ import ImageModel
 
 /// The header of a dynamic VHD, which says where its block allocation table is.
 ///
-/// Source: "Virtual Hard Disk Image Format Specification" 1.0, "Dynamic Disk Header Format"; all integers are big-endian.
+/// Source: "Virtual Hard Disk Image Format Specification" 1.0, "Dynamic Disk Header Format"; all integers are
+/// big-endian.
 struct VHDHeader: Hashable, Sendable {
     /// `Cookie`, at byte 0.
     static let cookie = Array("cxsparse".utf8)
@@ -53,8 +54,7 @@ extension VHDHeader {
             throw damage(
                 .corrupt,
                 "VHD dynamic header checksum is \(hex(stored)), but its bytes add up to \(hex(computed)); the header "
-                    + "is "
-                    + "damaged", 36)
+                    + "is damaged", 36)
         }
         version = bytes.bigEndian(at: 24)
         guard version >> 16 == Self.version >> 16 else {
@@ -91,8 +91,7 @@ extension VHDHeader {
             throw refusal(
                 .corrupt,
                 "the VHD's block allocation table has \(maxTableEntries) entries, but \(virtualSize) bytes in blocks "
-                    + "of "
-                    + "\(blockSize) need \(needed)", 28)
+                    + "of \(blockSize) need \(needed)", 28)
         }
         let table = FileRange(tableOffset, length: maxTableEntries * VHDTables.entryLength)
         try source.requireHeld(table)

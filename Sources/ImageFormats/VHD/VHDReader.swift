@@ -104,14 +104,13 @@ public struct VHDReader: ImageReader {
             throw ImageError(
                 .corrupt,
                 "VHD block allocation table entry \(block) is sector \(entry), which belongs to the footer, the "
-                    + "header or "
-                    + "the table itself; run 'lathe check'", path: source.name, offset: tables.entryOffset(of: block))
+                    + "header or the table itself; run 'lathe check'", path: source.name,
+                offset: tables.entryOffset(of: block))
         }
         guard dataEnd <= dataLimit else {
             throw ImageError(
                 .truncated,
-                "VHD block allocation table entry \(block) is sector \(entry), whose block ends at byte "
-                    + "\(dataEnd.bytes), "
+                "VHD block allocation table entry \(block) is sector \(entry), whose block ends at \(dataEnd.bytes), "
                     + "but the data of the file end at \(dataLimit.bytes); it is cut short or the table is damaged",
                 path: source.name, offset: tables.entryOffset(of: block))
         }

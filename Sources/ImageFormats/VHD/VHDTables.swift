@@ -7,10 +7,10 @@ import ImageModel
 /// An entry is the sector at which a block's bitmap begins; the block's data follow the bitmap. Blocks may stand in any
 /// order, at any sector and with gaps between them.
 ///
-/// A bit of the bitmap is 1 where its sector was written; 0 means that it was not, and in a disk without a parent such a
-/// sector reads as zero. The readers of Hyper-V, Xen and VirtualBox go by that, and so does Lathe. QEMU does not look at
-/// the bitmap; that makes a difference where a writer took used space for a block without clearing it, as Xen does on a
-/// logical volume, and there QEMU answers bytes that the guest never saw.
+/// A bit of the bitmap is 1 where its sector was written; 0 means that it was not, and in a disk without a parent such
+/// a sector reads as zero. The specification has it so, the readers of Xen and VirtualBox go by it, and so does Lathe.
+/// QEMU does not look at the bitmap; that makes a difference where a writer took used space for a block without
+/// clearing it, as on a logical volume, and there QEMU answers bytes that the guest never saw.
 struct VHDTables: Hashable, Sendable {
     /// Bytes of a table entry.
     static let entryLength: UInt64 = 4
