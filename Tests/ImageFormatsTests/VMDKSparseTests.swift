@@ -1,7 +1,31 @@
-import ImageFormats
 import ImageModel
 import LatheTestSupport
+import Synchronization
 import Testing
+
+@testable import ImageFormats
+
+/// Counts the bytes that are read of a file in memory.
+private final class CountingSource: ImageSource {
+    let memory: SparseMemory
+    let count = Mutex<UInt64>(0)
+
+    init(_ memory: SparseMemory) { self.memory = memory }
+
+    var name: String { memory.name }
+    var length: UInt64 { memory.length }
+
+    func withBytes<Result>(of range: FileRange, _ body: (Span<UInt8>) throws(ImageError) -> Result) throws(ImageError)
+        -> Result
+    {
+        count.withLock { $0 += range.length }
+        return try memory.withBytes(of: range, body)
+    }
+
+    func nextData(from start: FileOffset, limit: FileOffset) throws(ImageError) -> FileRange? {
+        try memory.nextData(from: start, limit: limit)
+    }
+}
 
 @Suite struct VMDKSparseTests {
     static let grain = VMDKTests.grain
@@ -53,6 +77,33 @@ import Testing
     @Test func anEmptyDiskIsItsMetadata() throws {
         #expect(try Self.image(size: 0, units: []).memory.length == 65536)
         #expect(try Self.image(size: 1 << 30, units: []).memory.length == 196_608)
+    }
+
+    @Test func aFileOfMoreThanTwoTebibytesIsRefused() throws {
+        let plan = VMDKDescriptorPlan(
+            subformat: .monolithicSparse, adapter: .ide, hardwareVersion: 4, capacity: 4 << 31)
+        var encoder = VMDKSparseEncoder(plan)
+        var metadata: [MetadataSegment] = []
+        encoder.placedGrains = ((1 << 32) - encoder.overHead) / 128 - 1
+        let last = try encoder.place(grain: 0, metadata: &metadata)
+        #expect(last == FileOffset((2 << 40) - Self.grain))
+        do throws(ImageError) {
+            _ = try encoder.place(grain: 1, metadata: &metadata)
+            Issue.record("a grain past 2 TiB was placed")
+        } catch {
+            #expect(error.code == .limitExceeded && error.message.contains("32-bit"))
+        }
+    }
+
+    @Test func tablesThatAreHolesOfTheFileAreNotRead() throws {
+        let image = try Self.image(size: 1 << 40, units: [1 << 20])
+        let source = CountingSource(image.memory)
+        let reader = try FormatCatalog.reader(for: .vmdk, source: source)
+        let extents = try reader.extents(in: GuestRange(0, length: 1 << 40), atMost: 10, from: source)
+        #expect(extents.map(\.mapping.readsAsZero) == [true, false, true])
+        #expect(FormatCatalog.check(source, as: .vmdk).findings.isEmpty)
+        // The directories have 128 KiB each, the tables 64 MiB.
+        #expect(source.count.withLock { $0 } < 4 << 20)
     }
 
     // MARK: What the checker sees

@@ -85,6 +85,10 @@ public enum VMDKChecker: ImageChecker {
                     "the descriptor says \(size) sectors, the header \(header.capacity): programs differ in which they take",
                     at: offset)
             }
+            if let name = descriptor.extents.first?.fileName, name.contains("/") {
+                report.add(
+                    .warning, "the extent's name '\(name.prefix(80))' has a path in it; Glance refuses it", at: offset)
+            }
             if let line = descriptor.strayLine {
                 report.add(
                     .warning, "the descriptor has a line of no known kind, '\(line)'; Glance refuses it", at: offset)

@@ -51,12 +51,12 @@ extension VMDKDescriptor {
         let bytes = try source.read(FileRange(start: offset, length: header.descriptorSize * sectorSize))
         // QEMU keeps room for a descriptor in the extents of a twoGbMaxExtentSparse disk, and leaves it empty.
         if bytes.first == 0 { throw VMDKHeader.withoutDescriptor(path: source.name, at: offset) }
-        try self.init(text: bytes.prefix { $0 != 0 }, path: source.name, at: offset)
+        try self.init(bytes: bytes.prefix { $0 != 0 }, path: source.name, at: offset)
     }
 
-    init(text: ArraySlice<UInt8>, path: String, at offset: FileOffset) throws(ImageError) {
+    init(bytes: ArraySlice<UInt8>, path: String, at offset: FileOffset) throws(ImageError) {
         func damage(_ message: String) -> ImageError { ImageError(.corrupt, message, path: path, offset: offset) }
-        let lines = text.split(separator: 0x0A, maxSplits: Self.maximumLines)
+        let lines = bytes.split(separator: UInt8(ascii: "\n"), maxSplits: Self.maximumLines)
         guard lines.count <= Self.maximumLines else {
             throw ImageError(
                 .limitExceeded, "the VMDK descriptor has more than \(Self.maximumLines) lines", path: path,
@@ -65,21 +65,20 @@ extension VMDKDescriptor {
         extents = []
         dataBase = [:]
         var fields: [String: String] = [:]
-        for bytes in lines {
-            let line = trimmed(String(decoding: bytes, as: UTF8.self)[...])
-            if line.isEmpty || line.hasPrefix("#") { continue }
+        for line in lines.map(trimmed) {
+            guard let first = line.first, first != UInt8(ascii: "#") else { continue }
             if let extent = Extent(line: line) {
                 extents.append(extent)
-            } else if let equals = line.firstIndex(of: "=") {
-                let key = trimmed(line[..<equals]).lowercased()
-                let value = unquoted(trimmed(line[line.index(after: equals)...]))
+            } else if let equals = line.firstIndex(of: UInt8(ascii: "=")) {
+                let key = text(trimmed(line[..<equals])).lowercased()
+                let value = text(unquoted(trimmed(line[(equals + 1)...])))
                 if key.hasPrefix("ddb.") {
                     dataBase[String(key.dropFirst(4))] = value
                 } else if fields.updateValue(value, forKey: key) != nil {
                     throw damage("the VMDK descriptor says '\(key)' twice; which one holds can't be told")
                 }
             } else if strayLine == nil {
-                strayLine = String(line.prefix(80))
+                strayLine = text(line.prefix(80))
             }
         }
         guard let createType = fields["createtype"] else {
@@ -135,31 +134,34 @@ extension VMDKDescriptor {
 }
 
 extension VMDKDescriptor.Extent {
-    /// `RW 1234 SPARSE "name"`; nil where the line starts with no access word.
-    fileprivate init?(line: Substring) {
-        let words = line.split(maxSplits: 3, whereSeparator: { $0 == " " || $0 == "\t" })
-        guard words.count >= 3, let first = words.first?.uppercased(), ["RW", "RDONLY", "NOACCESS"].contains(first),
-            let size = UInt64(words[1])
-        else { return nil }
-        access = first
+    /// `RW 1234 SPARSE "name"`; nil where the line does not start with an access word, a size and a type.
+    fileprivate init?(line: ArraySlice<UInt8>) {
+        guard let first = line.first, "RrNn".utf8.contains(first) else { return nil }
+        let words = line.split(maxSplits: 3, whereSeparator: isBlank)
+        guard words.count >= 3, let size = UInt64(text(words[1])) else { return nil }
+        access = text(words[0]).uppercased()
+        guard ["RW", "RDONLY", "NOACCESS"].contains(access) else { return nil }
         self.size = size
-        type = words[2].uppercased()
-        fileName = words.count > 3 ? unquoted(trimmed(words[3])) : ""
+        type = text(words[2]).uppercased()
+        fileName = words.count > 3 ? text(unquoted(trimmed(words[3]))) : ""
     }
 }
 
-private func isBlank(_ character: Character) -> Bool { character == " " || character == "\t" || character == "\r" }
+private func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 || byte == 0x0D }
 
-private func trimmed(_ text: Substring) -> Substring {
-    var text = text.drop(while: isBlank)
-    while let last = text.last, isBlank(last) { text.removeLast() }
-    return text
+private func trimmed(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+    var bytes = bytes.drop(while: isBlank)
+    while let last = bytes.last, isBlank(last) { bytes.removeLast() }
+    return bytes
 }
 
-private func unquoted(_ text: Substring) -> String {
-    guard text.count >= 2, text.first == "\"", text.last == "\"" else { return String(text) }
-    return String(text.dropFirst().dropLast())
+private func unquoted(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+    let quote = UInt8(ascii: "\"")
+    return bytes.count >= 2 && bytes.first == quote && bytes.last == quote ? bytes.dropFirst().dropLast() : bytes
 }
+
+/// Names may be in any encoding; what is not UTF-8 is shown as far as it goes.
+private func text(_ bytes: ArraySlice<UInt8>) -> String { String(decoding: bytes, as: UTF8.self) }
 
 // MARK: - To text
 

@@ -18,6 +18,9 @@ public struct VMDKEncoder: ImageEncoder {
     private var sparse: VMDKSparseEncoder
     private var stream: VMDKStreamEncoder
 
+    // A disk of no bytes is written as its metadata. QEMU takes a capacity of 0 for a mark of a descriptor file, and opens
+    // no such disk, not even one that it made itself.
+
     /// - Throws: `limit-exceeded` for a disk of more grain tables than programs open; `invalid-option`.
     public init(parameters: EncoderParameters, options: FormatOptions) throws(ImageError) {
         var options = options

@@ -13,11 +13,12 @@ struct VMDKSparseEncoder: Sendable {
     /// Where the two directories start and where the first grain stands, in sectors.
     private let redundantDirectory: UInt64
     private let directory: UInt64
-    private let overHead: UInt64
+    let overHead: UInt64
     /// Sectors of a directory.
     private let directorySize: UInt64
     private var open: VMDKOpenTable?
-    private var placedGrains: UInt64 = 0
+    /// Not private, so that a test need not place the millions that fill a file.
+    var placedGrains: UInt64 = 0
 
     init(_ plan: VMDKDescriptorPlan) {
         self.plan = plan
