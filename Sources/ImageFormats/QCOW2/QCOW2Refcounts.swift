@@ -158,22 +158,23 @@ extension QCOW2Survey {
     }
 
     private func compare(_ window: QCOW2RefcountWindow, _ report: inout CheckReport) {
-        let countsLeaks = header.bitmaps == nil
         window.forEachFinding { (cluster, references, stored, isShared) in
             let place = FileOffset(cluster * header.clusterSize)
             if isShared {
-                let owner = regions.first { $0.clusters.contains(cluster) }.map { " of \($0.name)" } ?? ""
                 report.add(
-                    .corruption, "cluster \(cluster)\(owner) has \(references) references, but must not be shared",
+                    .corruption,
+                    "cluster \(cluster)\(owner(of: cluster)) has \(references) references, but must not be shared",
                     at: place)
-            } else if !hasRefcounts {
-                return
-            } else if stored < references {
+            } else if hasRefcounts {
                 report.add(
-                    .corruption, "cluster \(cluster) has refcount \(stored), but \(references) references", at: place)
-            } else if countsLeaks {
-                report.add(.leak, "cluster \(cluster) has refcount \(stored), but \(references) references", at: place)
+                    stored < references ? .corruption : .leak,
+                    "cluster \(cluster) has refcount \(stored), but \(references) references", at: place)
             }
         }
+    }
+
+    /// What of the metadata stands in a cluster, for messages.
+    private func owner(of cluster: UInt64) -> String {
+        regions.first { $0.clusters.contains(cluster) }.map { " of \($0.name)" } ?? ""
     }
 }

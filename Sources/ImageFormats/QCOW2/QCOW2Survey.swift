@@ -31,7 +31,7 @@ struct QCOW2Survey {
 
     /// Clusters of one window of the counting walk.
     static let windowCapacity: UInt64 = 4 << 20
-    /// L2 tables and windows that are remembered at most.
+    /// L2 tables, windows and regions that are remembered at most, of each.
     private static let maximumRecords = 4 << 20
     /// Table entries that are looked at before the check gives up: no image of a real disk comes near it, but tables that
     /// are shared a million times over could keep a checker busy for years.
@@ -71,6 +71,7 @@ struct QCOW2Survey {
             own(range, "the encryption header", &report, from: place.start.bytes)
         }
         try surveySnapshots(&report)
+        try surveyBitmaps(&report)
         tables = tablesByOffset.values.sorted {
             ($0.active?.l1Index ?? .max, $0.offset) < ($1.active?.l1Index ?? .max, $1.offset)
         }
