@@ -58,7 +58,19 @@ private struct QCOW2RefcountWindow {
         stored[Int(cluster - clusters.lowerBound)] = UInt32(min(refcount, UInt64(Self.maximumCount)))
     }
 
-    func refcount(of cluster: UInt64) -> UInt32 { stored[Int(cluster - clusters.lowerBound)] }
+    /// The flag must say whether the refcount is one: a program writes in place where it is set.
+    func checkCopied(
+        _ isCopied: Bool, _ cluster: UInt64, _ report: inout CheckReport,
+        _ entry: @autoclosure () -> String, at place: UInt64, guest: UInt64
+    ) {
+        guard clusters.contains(cluster) else { return }
+        let refcount = stored[Int(cluster - clusters.lowerBound)]
+        guard (refcount == 1) != isCopied else { return }
+        report.add(
+            .corruption,
+            "\(entry()) \(isCopied ? "has" : "lacks") the flag of a sole reference, but the refcount of cluster "
+                + "\(cluster) is \(refcount)", at: FileOffset(place), guest: GuestOffset(guest))
+    }
 
     /// Hands out the clusters whose counts are worth a word.
     func forEachFinding(_ body: (_ cluster: UInt64, _ references: UInt32, _ stored: UInt32, _ isSole: Bool) -> Void) {
@@ -91,6 +103,7 @@ extension QCOW2Survey {
     }
 
     private mutating func readRefcounts(_ window: inout QCOW2RefcountWindow) throws(ImageError) {
+        let header = header
         for block in blocks {
             let base = block.index * header.refcountsPerBlock
             guard window.clusters.overlaps(base..<base + header.refcountsPerBlock) else { continue }
@@ -111,11 +124,12 @@ extension QCOW2Survey {
     private mutating func count(_ table: L2Table, _ window: inout QCOW2RefcountWindow, _ report: inout CheckReport)
         throws(ImageError)
     {
+        let (header, hasRefcounts, clustersAreSole) = (header, hasRefcounts, clustersAreSole)
         let cluster = table.offset / header.clusterSize
         window.refer(to: cluster..<cluster + 1, times: table.references, solely: clustersAreSole)
-        if let active = table.active {
-            checkCopied(
-                active.isCopied, cluster, window, &report, "L1 entry \(active.l1Index)",
+        if let active = table.active, hasRefcounts {
+            window.checkCopied(
+                active.isCopied, cluster, &report, "L1 entry \(active.l1Index)",
                 at: header.l1Offset + active.l1Index * QCOW2Tables.entryLength,
                 guest: active.l1Index * header.l2Coverage)
         }
@@ -133,28 +147,14 @@ extension QCOW2Survey {
             case .zero(let offset), .data(let offset):
                 let cluster = offset / header.clusterSize
                 window.refer(to: cluster..<cluster + 1, times: table.references, solely: clustersAreSole)
-                guard let active = table.active else { break }
-                checkCopied(
-                    entry & QCOW2Tables.copiedFlag != 0, cluster, window, &report, "L2 entry \(index)",
+                guard let active = table.active, hasRefcounts else { break }
+                window.checkCopied(
+                    entry & QCOW2Tables.copiedFlag != 0, cluster, &report, "L2 entry \(index)",
                     at: table.offset + index * QCOW2Tables.entryLength,
                     guest: active.l1Index * header.l2Coverage + index * header.clusterSize)
             }
         }
         try spend(seen)
-    }
-
-    /// The flag must say whether the refcount is one: a program writes in place where it is set.
-    private func checkCopied(
-        _ isCopied: Bool, _ cluster: UInt64, _ window: QCOW2RefcountWindow, _ report: inout CheckReport,
-        _ entry: @autoclosure () -> String, at place: UInt64, guest: UInt64
-    ) {
-        guard hasRefcounts, window.clusters.contains(cluster) else { return }
-        let refcount = window.refcount(of: cluster)
-        guard (refcount == 1) != isCopied else { return }
-        report.add(
-            .corruption,
-            "\(entry()) \(isCopied ? "has" : "lacks") the flag of a sole reference, but the refcount of cluster "
-                + "\(cluster) is \(refcount)", at: FileOffset(place), guest: GuestOffset(guest))
     }
 
     private func compare(_ window: QCOW2RefcountWindow, _ report: inout CheckReport) {
