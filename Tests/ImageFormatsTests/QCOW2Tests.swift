@@ -471,9 +471,44 @@ import Testing
         #expect(report.findings.isEmpty && report.incomplete == nil)
     }
 
-    @Test func bitmapsKeepLeaksFromBeingCounted() throws {
-        let report = try Self.damaged([(112, [0x23, 0x85, 0x28, 0x75]), (4 * Self.cluster + 1, [2])])
-        #expect(report.leaks == 0 && report.warnings == 1 && report.corruptions == 0)
+    /// The disk of `image(entries:)` with a bitmap: directory, table and bits in clusters 6, 7 and 8.
+    static func bitmapImage(autoclear: UInt8 = 1, entry: UInt64 = 8 * cluster) throws -> SparseMemory {
+        var data = zeros(32)
+        data.storeBigEndian(QCOW2Header.Extension.bitmaps, at: 0)
+        data.storeBigEndian(UInt32(24), at: 4)
+        data.storeBigEndian(UInt32(1), at: 8)
+        data.storeBigEndian(UInt64(32), at: 16)
+        data.storeBigEndian(6 * cluster, at: 24)
+        let refcounts = Array(repeatElement([0, 1] as [UInt8], count: 9).joined())
+        var memory = try image(
+            entries: [copied | cluster], header: [(112, data + zeros(8)), (95, [autoclear])], refcounts: refcounts)
+        var directory = zeros(32)
+        directory.storeBigEndian(7 * cluster, at: 0)
+        directory.storeBigEndian(UInt32(2), at: 8)
+        directory.store([0, 0, 0, 2, 1, 16, 0, 3], at: 12)
+        memory.write(directory, at: 6 * cluster)
+        var table = zeros(16)
+        table.storeBigEndian(entry, at: 0)
+        table.storeBigEndian(UInt64(1), at: 8)
+        memory.write(table, at: 7 * cluster)
+        memory.truncate(to: 9 * cluster)
+        return memory
+    }
+
+    @Test func clustersOfBitmapsAreCounted() throws {
+        let good = FormatCatalog.check(try Self.bitmapImage(), as: .qcow2)
+        #expect(good.findings.isEmpty)
+        let lost = FormatCatalog.check(try Self.bitmapImage(entry: 0), as: .qcow2)
+        #expect(lost.leaks == 1 && lost.corruptions == 0)
+        let shared = FormatCatalog.check(try Self.bitmapImage(entry: Self.cluster), as: .qcow2)
+        #expect(shared.corruptions == 1 && shared.leaks == 1)
+        let reserved = FormatCatalog.check(try Self.bitmapImage(entry: 2), as: .qcow2)
+        #expect(reserved.corruptions == 1 && reserved.leaks == 1)
+    }
+
+    @Test func bitmapsThatAreVoidAreLeaks() throws {
+        let report = FormatCatalog.check(try Self.bitmapImage(autoclear: 0), as: .qcow2)
+        #expect(report.warnings == 1 && report.leaks == 3 && report.corruptions == 0)
     }
 
     @Test func refcountsOfEveryWidthAreTakenApart() {

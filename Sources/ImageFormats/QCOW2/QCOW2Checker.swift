@@ -35,10 +35,11 @@ public enum QCOW2Checker: ImageChecker {
                 "the image was not closed, so its refcounts may be stale: they are not checked, and leaks are not "
                     + "counted; 'qemu-img check -r all' writes them anew", at: FileOffset(72))
         }
-        if header.bitmaps != nil {
+        if header.bitmaps != nil && !header.hasValidBitmaps {
             report.add(
-                .warning, "the image has persistent bitmaps, whose clusters are not looked for: leaks are not counted",
-                at: FileOffset(header.headerLength))
+                .warning,
+                "the image has persistent bitmaps that are void, since a program that knows none has written to it: their "
+                    + "clusters are leaks", at: FileOffset(88))
         }
         if header.diskSize % sectorSize != 0 {
             report.add(

@@ -93,6 +93,8 @@ extension QCOW2Header {
     var compressionMethod: CompressionMethod { compressionType == 1 ? .zstd : .deflate }
     /// `compatible_features` bit 0.
     var hasLazyRefcounts: Bool { compatibleFeatures & 1 != 0 }
+    /// `autoclear_features` bit 0: the bitmaps are as the last program that wrote to the disk left them.
+    var hasValidBitmaps: Bool { autoclearFeatures & 1 != 0 }
     var l1Range: FileRange { FileRange(l1Offset, length: l1EntryCount * QCOW2Tables.entryLength) }
     var refcountTableRange: FileRange { FileRange(refcountTableOffset, length: refcountTableClusters * clusterSize) }
 }

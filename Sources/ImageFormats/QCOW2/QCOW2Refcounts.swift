@@ -58,7 +58,19 @@ private struct QCOW2RefcountWindow {
         stored[Int(cluster - clusters.lowerBound)] = UInt32(min(refcount, UInt64(Self.maximumCount)))
     }
 
-    func refcount(of cluster: UInt64) -> UInt32 { stored[Int(cluster - clusters.lowerBound)] }
+    /// The flag must say whether the refcount is one: a program writes in place where it is set.
+    func checkCopied(
+        _ isCopied: Bool, _ cluster: UInt64, _ report: inout CheckReport,
+        _ entry: @autoclosure () -> String, at place: UInt64, guest: UInt64
+    ) {
+        guard clusters.contains(cluster) else { return }
+        let refcount = stored[Int(cluster - clusters.lowerBound)]
+        guard (refcount == 1) != isCopied else { return }
+        report.add(
+            .corruption,
+            "\(entry()) \(isCopied ? "has" : "lacks") the flag of a sole reference, but the refcount of cluster "
+                + "\(cluster) is \(refcount)", at: FileOffset(place), guest: GuestOffset(guest))
+    }
 
     /// Hands out the clusters whose counts are worth a word.
     func forEachFinding(_ body: (_ cluster: UInt64, _ references: UInt32, _ stored: UInt32, _ isSole: Bool) -> Void) {
@@ -91,6 +103,7 @@ extension QCOW2Survey {
     }
 
     private mutating func readRefcounts(_ window: inout QCOW2RefcountWindow) throws(ImageError) {
+        let header = header
         for block in blocks {
             let base = block.index * header.refcountsPerBlock
             guard window.clusters.overlaps(base..<base + header.refcountsPerBlock) else { continue }
@@ -111,11 +124,12 @@ extension QCOW2Survey {
     private mutating func count(_ table: L2Table, _ window: inout QCOW2RefcountWindow, _ report: inout CheckReport)
         throws(ImageError)
     {
+        let (header, hasRefcounts, clustersAreSole) = (header, hasRefcounts, clustersAreSole)
         let cluster = table.offset / header.clusterSize
         window.refer(to: cluster..<cluster + 1, times: table.references, solely: clustersAreSole)
-        if let active = table.active {
-            checkCopied(
-                active.isCopied, cluster, window, &report, "L1 entry \(active.l1Index)",
+        if let active = table.active, hasRefcounts {
+            window.checkCopied(
+                active.isCopied, cluster, &report, "L1 entry \(active.l1Index)",
                 at: header.l1Offset + active.l1Index * QCOW2Tables.entryLength,
                 guest: active.l1Index * header.l2Coverage)
         }
@@ -133,9 +147,9 @@ extension QCOW2Survey {
             case .zero(let offset), .data(let offset):
                 let cluster = offset / header.clusterSize
                 window.refer(to: cluster..<cluster + 1, times: table.references, solely: clustersAreSole)
-                guard let active = table.active else { break }
-                checkCopied(
-                    entry & QCOW2Tables.copiedFlag != 0, cluster, window, &report, "L2 entry \(index)",
+                guard let active = table.active, hasRefcounts else { break }
+                window.checkCopied(
+                    entry & QCOW2Tables.copiedFlag != 0, cluster, &report, "L2 entry \(index)",
                     at: table.offset + index * QCOW2Tables.entryLength,
                     guest: active.l1Index * header.l2Coverage + index * header.clusterSize)
             }
@@ -143,37 +157,24 @@ extension QCOW2Survey {
         try spend(seen)
     }
 
-    /// The flag must say whether the refcount is one: a program writes in place where it is set.
-    private func checkCopied(
-        _ isCopied: Bool, _ cluster: UInt64, _ window: QCOW2RefcountWindow, _ report: inout CheckReport,
-        _ entry: @autoclosure () -> String, at place: UInt64, guest: UInt64
-    ) {
-        guard hasRefcounts, window.clusters.contains(cluster) else { return }
-        let refcount = window.refcount(of: cluster)
-        guard (refcount == 1) != isCopied else { return }
-        report.add(
-            .corruption,
-            "\(entry()) \(isCopied ? "has" : "lacks") the flag of a sole reference, but the refcount of cluster "
-                + "\(cluster) is \(refcount)", at: FileOffset(place), guest: GuestOffset(guest))
-    }
-
     private func compare(_ window: QCOW2RefcountWindow, _ report: inout CheckReport) {
-        let countsLeaks = header.bitmaps == nil
         window.forEachFinding { (cluster, references, stored, isShared) in
             let place = FileOffset(cluster * header.clusterSize)
             if isShared {
-                let owner = regions.first { $0.clusters.contains(cluster) }.map { " of \($0.name)" } ?? ""
                 report.add(
-                    .corruption, "cluster \(cluster)\(owner) has \(references) references, but must not be shared",
+                    .corruption,
+                    "cluster \(cluster)\(owner(of: cluster)) has \(references) references, but must not be shared",
                     at: place)
-            } else if !hasRefcounts {
-                return
-            } else if stored < references {
+            } else if hasRefcounts {
                 report.add(
-                    .corruption, "cluster \(cluster) has refcount \(stored), but \(references) references", at: place)
-            } else if countsLeaks {
-                report.add(.leak, "cluster \(cluster) has refcount \(stored), but \(references) references", at: place)
+                    stored < references ? .corruption : .leak,
+                    "cluster \(cluster) has refcount \(stored), but \(references) references", at: place)
             }
         }
+    }
+
+    /// What of the metadata stands in a cluster, for messages.
+    private func owner(of cluster: UInt64) -> String {
+        regions.first { $0.clusters.contains(cluster) }.map { " of \($0.name)" } ?? ""
     }
 }

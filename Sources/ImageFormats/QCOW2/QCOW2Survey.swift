@@ -31,7 +31,7 @@ struct QCOW2Survey {
 
     /// Clusters of one window of the counting walk.
     static let windowCapacity: UInt64 = 4 << 20
-    /// L2 tables and windows that are remembered at most.
+    /// L2 tables, windows and regions that are remembered at most, of each.
     private static let maximumRecords = 4 << 20
     /// Table entries that are looked at before the check gives up: no image of a real disk comes near it, but tables that
     /// are shared a million times over could keep a checker busy for years.
@@ -39,6 +39,8 @@ struct QCOW2Survey {
 
     let header: QCOW2Header
     let source: any ImageSource
+    // Walks take copies of header and bounds: a closure that changes the survey and reads it too would copy it all.
+    let bounds: QCOW2FileBounds
     private(set) var regions: [Region] = []
     private(set) var blocks: [RefcountBlock] = []
     /// In the order of the disk; tables of snapshots alone come last, in the order of the file.
@@ -54,6 +56,7 @@ struct QCOW2Survey {
     init(header: QCOW2Header, source: any ImageSource) {
         self.header = header
         self.source = source
+        bounds = QCOW2FileBounds(header: header, length: source.length)
     }
 
     /// Whether the stored refcounts can be held against the references.
@@ -71,6 +74,7 @@ struct QCOW2Survey {
             own(range, "the encryption header", &report, from: place.start.bytes)
         }
         try surveySnapshots(&report)
+        try surveyBitmaps(&report)
         tables = tablesByOffset.values.sorted {
             ($0.active?.l1Index ?? .max, $0.offset) < ($1.active?.l1Index ?? .max, $1.offset)
         }
@@ -103,31 +107,22 @@ struct QCOW2Survey {
         lastWindow = window
     }
 
-    private func clusters(of range: FileRange) -> Range<UInt64> {
-        range.start.bytes / header.clusterSize..<range.end.bytes.dividedRoundingUp(by: header.clusterSize)
-    }
-
     /// Takes a region in, where it is within the file and at a cluster; all else is a corruption.
     @discardableResult
     mutating func own(_ range: FileRange, _ name: String, _ report: inout CheckReport, from place: UInt64) -> Bool {
-        guard isHeld(range), range.start.bytes % header.clusterSize == 0 else {
+        guard bounds.isHeld(range), range.start.bytes % header.clusterSize == 0 else {
             report.add(
                 .corruption,
                 "\(name) is said to have \(range.length) bytes at \(range.start.bytes), which is not at a "
                     + "cluster within the file's \(source.length) bytes", at: FileOffset(place))
             return false
         }
-        let clusters = clusters(of: range)
+        let clusters = bounds.clusters(of: range)
         guard let last = clusters.last else { return true }
         regions.append(Region(clusters: clusters, name: name))
         note(clusters.lowerBound)
         note(last)
         return true
-    }
-
-    private func isHeld(_ range: FileRange) -> Bool {
-        let (end, overflow) = range.start.bytes.addingReportingOverflow(range.length)
-        return !overflow && end <= source.length
     }
 }
 
@@ -150,7 +145,7 @@ extension QCOW2Survey {
             case .invalid(let reason):
                 report.add(.corruption, "L1 entry \(index) \(reason)", at: place, guest: guest)
             case .table(let l2Offset):
-                guard isHeld(FileRange(l2Offset, length: header.clusterSize)) else {
+                guard bounds.isHeld(FileRange(l2Offset, length: header.clusterSize)) else {
                     report.add(
                         .corruption,
                         "L1 entry \(index) points at an L2 table at \(l2Offset), past the file's end at "
@@ -180,6 +175,7 @@ extension QCOW2Survey {
     /// Checks the entries of an L2 table and finds which clusters they touch.
     private mutating func surveyL2(_ tableIndex: Int, _ report: inout CheckReport) throws(ImageError) {
         let table = tables[tableIndex]
+        let (header, bounds) = (header, bounds)
         var lowest = UInt64.max
         var end: UInt64 = 0
         var expected: UInt64?
@@ -188,7 +184,9 @@ extension QCOW2Survey {
         ) { (index, entry) throws(ImageError) in
             let place = FileOffset(table.offset + index * QCOW2Tables.entryLength)
             let guest = table.active.map { GuestOffset($0.l1Index * header.l2Coverage + index * header.clusterSize) }
-            guard let touched = clusters(ofL2Entry: entry, index, at: place, guest: guest, &report) else { return }
+            guard let touched = bounds.clusters(ofL2Entry: entry, index, at: place, guest: guest, &report) else {
+                return
+            }
             lowest = min(lowest, touched.lowerBound)
             end = max(end, touched.upperBound)
             note(touched.lowerBound)
@@ -209,74 +207,16 @@ extension QCOW2Survey {
         try spend(seen + 1)
     }
 
-    /// The clusters that an L2 entry refers to; nil for none, or for what is wrong and has been said.
-    private func clusters(
-        ofL2Entry entry: UInt64, _ index: UInt64, at place: FileOffset, guest: GuestOffset?, _ report: inout CheckReport
-    ) -> Range<UInt64>? {
-        switch QCOW2L2Entry(entry, header) {
-        case .unallocated:
-            if entry & QCOW2Tables.copiedFlag != 0 {
-                report.add(
-                    .warning, "L2 entry \(index) has the flag of a sole reference, but refers to nothing", at: place,
-                    guest: guest)
-            }
-            return nil
-        case .invalid(let reason):
-            report.add(.corruption, "L2 entry \(index) \(reason)", at: place, guest: guest)
-            return nil
-        case .zero(let kept):
-            return kept == 0 ? nil : clusters(ofPlainAt: kept, needing: 0, index, at: place, guest: guest, &report)
-        case .data(let offset):
-            // Bytes behind the disk's end may be missing; what a snapshot's disk needs is not known here.
-            let left = guest.map { header.virtualSize - min($0.bytes, header.virtualSize) } ?? 0
-            let needed = min(header.clusterSize, left)
-            return clusters(ofPlainAt: offset, needing: needed, index, at: place, guest: guest, &report)
-        case .compressed(let stored):
-            if entry & QCOW2Tables.copiedFlag != 0 {
-                report.add(
-                    .corruption,
-                    "L2 entry \(index) is compressed and has the flag of a sole reference, which compressed "
-                        + "clusters never have", at: place, guest: guest)
-            }
-            let clusters = clusters(of: stored)
-            guard stored.start.bytes < source.length, clusters.upperBound <= fileClusters else {
-                report.add(
-                    .corruption,
-                    "L2 entry \(index) points at compressed bytes \(stored.start.bytes) to \(stored.end.bytes), "
-                        + "past the file's end at \(source.length)", at: place, guest: guest)
-                return nil
-            }
-            return clusters
-        }
-    }
-
-    /// How many clusters the file has, the last one perhaps in part.
-    private var fileClusters: UInt64 { source.length.dividedRoundingUp(by: header.clusterSize) }
-
-    private func clusters(
-        ofPlainAt offset: UInt64, needing length: UInt64, _ index: UInt64, at place: FileOffset, guest: GuestOffset?,
-        _ report: inout CheckReport
-    ) -> Range<UInt64>? {
-        guard offset < source.length, isHeld(FileRange(offset, length: length)) else {
-            report.add(
-                .corruption,
-                "L2 entry \(index) points at a cluster at \(offset), past the file's end at \(source.length)",
-                at: place, guest: guest)
-            return nil
-        }
-        let cluster = offset / header.clusterSize
-        return cluster..<cluster + 1
-    }
-
     // MARK: - Refcounts
 
     private mutating func surveyRefcounts(_ report: inout CheckReport) throws(ImageError) {
+        let (header, fileClusters) = (header, bounds.fileClusters)
         let offset = header.refcountTableOffset
         let count = header.refcountTableRange.length / QCOW2Tables.entryLength
         let seen = try QCOW2Tables.forEachUsedEntry(ofCount: count, tableAt: offset, in: source) {
             (index, entry) throws(ImageError) in
             guard entry & QCOW2Tables.reservedRefcountTableBits == 0, entry % header.clusterSize == 0,
-                isHeld(FileRange(entry, length: header.clusterSize))
+                bounds.isHeld(FileRange(entry, length: header.clusterSize))
             else {
                 report.add(
                     .corruption,
