@@ -11,7 +11,7 @@ import Testing
     @Test(arguments: OutputVariant.all) func everyWriteThatFailsEndsTheConversionWithItsError(variant: OutputVariant)
         throws
     {
-        let image = try Self.raw(SampleDisk.mixed(length: 5 << 20, seed: 11))
+        let image = try Self.raw(SampleDisk.alternating(length: 1 << 20, period: 40 << 10))
         func conversion() -> Conversion {
             Conversion(
                 image, to: variant.format, options: FormatOptions(variant.options), work: WorkOptions(threads: 2))
