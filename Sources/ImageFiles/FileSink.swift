@@ -49,7 +49,15 @@ public final class FileSink: ImageSink {
         if let temporaryPath { unsafe unlink(temporaryPath) }
     }
 
+    /// The kernel lets one thread at a time write to a file, and makes the others spin; here they sleep, which leaves the
+    /// processor to those that read and checksum.
+    private let turn = SleepingLock()
+
     public func write(data: Span<UInt8>, at offset: FileOffset) throws(ImageError) {
+        try turn.withLock { () throws(ImageError) in try writeAll(data, at: offset) }
+    }
+
+    private func writeAll(_ data: Span<UInt8>, at offset: FileOffset) throws(ImageError) {
         var failure: ImageError?
         unsafe data.withUnsafeBytes { bytes in
             var done = 0

@@ -2,7 +2,9 @@ internal import CImageKernels
 internal import Glibc
 public import ImageModel
 
-/// The bytes of a file or block device: mapped and read in place, or read into buffers where it can't be mapped.
+/// The bytes of a file or block device: tables are read in place from a mapping, content is copied in large runs.
+///
+/// Where the file can't be mapped, tables are copied too.
 public final class FileSource: ImageSource {
     public let name: String
     public let length: UInt64
@@ -78,15 +80,27 @@ public final class FileSource: ImageSource {
         return FileRange(UInt64(data), length: end - UInt64(data))
     }
 
-    public func prepare(_ range: FileRange) throws(ImageError) {
-        guard let mapping else { return }
-        let number = mapping.populate(Int(range.start.bytes)..<Int(range.end.bytes))
-        // An older kernel does not know the advice; the guard then serves each fault.
-        if number == EFAULT || number == EIO || number == EHWPOISON { throw unreadable(at: range.start.bytes) }
-    }
-
-    public func release(_ range: FileRange) {
-        mapping?.release(Int(range.start.bytes)..<Int(range.end.bytes))
+    /// Copied by `pread`, mapped or not: for large runs it takes less time than mapping them in and out again, and a file that
+    /// is cut short meanwhile is a short count and no fault. `benchmarks/README.md` has the figures.
+    public func read(_ range: FileRange, into buffer: inout [UInt8], at index: Int) throws(ImageError) {
+        try requireHeld(range)
+        var done = 0
+        while done < Int(range.length) {
+            let place = range.start.bytes + UInt64(done)
+            let count = unsafe buffer.withUnsafeMutableBytes { bytes in
+                let room = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[index + done..<index + Int(range.length)])
+                return unsafe pread(descriptor.number, room.baseAddress, room.count, off_t(place))
+            }
+            if count > 0 {
+                done += count
+            } else if count == 0 {
+                throw ImageError(
+                    .sourceChanged, "the file had \(length) bytes when it was opened and now ends sooner", path: name,
+                    offset: FileOffset(place), operation: "pread")
+            } else if errno != EINTR {
+                throw systemError("pread", errno, path: name, offset: place)
+            }
+        }
     }
 
     public func requireUnchanged() throws(ImageError) {
@@ -130,23 +144,7 @@ public final class FileSource: ImageSource {
 
     private func readIntoBuffer(_ range: FileRange) throws(ImageError) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: Int(range.length))
-        var done = 0
-        while done < bytes.count {
-            let count = unsafe bytes.withUnsafeMutableBytes { buffer in
-                unsafe pread(
-                    descriptor.number, buffer.baseAddress.map { unsafe $0 + done }, buffer.count - done,
-                    off_t(range.start.bytes) + off_t(done))
-            }
-            if count > 0 {
-                done += count
-            } else if count == 0 {
-                throw ImageError(
-                    .sourceChanged, "the file had \(length) bytes when it was opened and now ends sooner", path: name,
-                    offset: range.start + UInt64(done), operation: "pread")
-            } else if errno != EINTR {
-                throw systemError("pread", errno, path: name, offset: range.start.bytes + UInt64(done))
-            }
-        }
+        try read(range, into: &bytes, at: 0)
         return bytes
     }
 }

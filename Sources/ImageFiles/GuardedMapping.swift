@@ -46,25 +46,4 @@ final class GuardedMapping: Sendable {
         let buffer = unsafe UnsafeBufferPointer(start: start, count: range.count)
         return try unsafe body(buffer.span)
     }
-
-    /// Brings a range in with one call.
-    ///
-    /// - Returns: 0, or the error number: `EFAULT` where a page can't be had.
-    func populate(_ range: Range<Int>) -> Int32 {
-        advise(range, MADV_POPULATE_READ) == 0 ? 0 : errno
-    }
-
-    /// Gives the pages that lie wholly in a range back; the file's cache keeps them.
-    func release(_ range: Range<Int>) { _ = advise(range, MADV_DONTNEED) }
-
-    private func advise(_ range: Range<Int>, _ advice: Int32) -> Int32 {
-        guard !range.isEmpty else { return 0 }
-        let mask = UInt(Self.pageSize - 1)
-        let start = (base + UInt(range.lowerBound)) & ~mask
-        let end = (base + UInt(range.upperBound) + mask) & ~mask
-        return unsafe madvise(UnsafeMutableRawPointer(bitPattern: start), Int(end - start), advice)
-    }
 }
-
-/// `MADV_POPULATE_READ` of Linux 5.14, which Debian 12's headers lack.
-private let MADV_POPULATE_READ: Int32 = 22

@@ -20,11 +20,10 @@ public protocol ImageSource: Sendable {
     /// - Returns: nil where all is known to be a hole. A source that knows no holes answers `start ..< limit`.
     func nextData(from start: FileOffset, limit: FileOffset) throws(ImageError) -> FileRange?
 
-    /// Says that a range is about to be read, so that it can be brought in at once and not page by page.
-    func prepare(_ range: FileRange) throws(ImageError)
-
-    /// Says that a range will not be read again, so that memory can be given back.
-    func release(_ range: FileRange)
+    /// Copies the bytes of a range into a buffer, from `index` on; for content, which comes in large runs.
+    ///
+    /// - Throws: as `withBytes`.
+    func read(_ range: FileRange, into buffer: inout [UInt8], at index: Int) throws(ImageError)
 
     /// Refuses a source that has changed since it was opened; asked when all is read.
     ///
@@ -33,8 +32,17 @@ public protocol ImageSource: Sendable {
 }
 
 extension ImageSource {
-    public func prepare(_ range: FileRange) throws(ImageError) {}
-    public func release(_ range: FileRange) {}
+    public func read(_ range: FileRange, into buffer: inout [UInt8], at index: Int) throws(ImageError) {
+        try withBytes(of: range) { (bytes) throws(ImageError) in
+            unsafe buffer.withUnsafeMutableBytes { target in
+                unsafe bytes.withUnsafeBytes { source in
+                    let room = unsafe UnsafeMutableRawBufferPointer(rebasing: target[index..<index + source.count])
+                    unsafe room.copyMemory(from: source)
+                }
+            }
+        }
+    }
+
     public func requireUnchanged() throws(ImageError) {}
 
     public func nextData(from start: FileOffset, limit: FileOffset) throws(ImageError) -> FileRange? {

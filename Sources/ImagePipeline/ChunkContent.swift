@@ -1,116 +1,111 @@
 import ImageCodecs
+import ImageFormats
 import ImageModel
 
-/// Where the bytes of a piece of content are, on their way through a worker.
-enum ContentOrigin: Hashable, Sendable {
-    /// In the source file, to be read in place.
-    case file(FileOffset)
-    /// In the worker's buffer of inflated bytes, from this index on.
-    case inflated(Int)
-    /// Nowhere: zeros that are written out.
-    case zeros
-
-    /// The origin of what comes `distance` bytes later.
-    func advanced(by distance: UInt64) -> ContentOrigin {
-        switch self {
-        case .file(let offset): .file(offset + distance)
-        case .inflated(let index): .inflated(index + Int(distance))
-        case .zeros: .zeros
-        }
-    }
-}
-
-/// A run of guest bytes that is not all zero.
-struct ContentPiece: Hashable, Sendable {
-    var guest: UInt64
-    var length: UInt64
-    var origin: ContentOrigin
-
-    var end: UInt64 { guest + length }
-}
-
-/// A worker's view of one chunk's bytes: mapped ones in place, compressed ones inflated into a buffer.
+/// The bytes of one chunk, in a worker's own buffer: read once, so that what is scanned, what is checksummed and what is
+/// written are the same bytes, whatever happens to the source meanwhile.
+///
+/// A guest byte stands at its distance from the start of the chunk. Only `pieces` are filled, unless `fillGaps` was called.
 struct ChunkContent: ~Copyable {
-    /// A unit that inflates to more than this is refused: no writer makes one, and it would cost its size in memory.
+    /// A unit that inflates to more than this is refused: no writer makes one, and each thread would need as much memory.
     static let largestCompressedUnit: UInt64 = 8 << 20
 
+    /// Zeros are looked for in steps of this many guest bytes, aligned: the block of common file systems, below which a hole
+    /// saves nothing.
+    private static let granule = 4096
+
+    /// What the chunk has stored, or after `dropZeros` what of it is not zero: ascending, apart from each other.
+    private(set) var pieces: [GuestRange] = []
+
     private let image: DiskImage
+    private var start = GuestOffset(0)
+    private var buffer: [UInt8]
     private var decompressor: Decompressor?
-    private var inflated: [UInt8] = []
-    private static let zeros = [UInt8](repeating: 0, count: 64 << 10)
 
-    init(_ image: DiskImage) { self.image = image }
+    /// - Parameter chunkSize: of every chunk that will be loaded; the buffer is this long, in bytes.
+    init(_ image: DiskImage, chunkSize: UInt64) {
+        self.image = image
+        buffer = [UInt8](repeating: 0, count: Int(chunkSize))
+    }
 
-    /// Makes the bytes of a chunk ready, and lists its extents with the origin of each.
-    mutating func load(_ chunk: Chunk) throws(ImageError) -> [ContentPiece] {
-        var pieces: [ContentPiece] = []
-        pieces.reserveCapacity(chunk.extents.count)
+    /// Reads, and inflates, what a chunk has stored.
+    mutating func load(_ chunk: Chunk) throws(ImageError) {
+        start = chunk.range.start
+        pieces.removeAll(keepingCapacity: true)
         for extent in chunk.extents {
-            let origin: ContentOrigin
             switch extent.mapping {
             case .raw(let offset):
-                try image.source.prepare(FileRange(start: offset, length: extent.range.length))
-                origin = .file(offset)
-            case .compressed(let unit):
-                origin = try inflate(unit, needed: extent.range, in: chunk)
-            case .zero, .hole:
-                continue
+                let stored = FileRange(start: offset, length: extent.range.length)
+                try image.source.read(stored, into: &buffer, at: Int(extent.range.start - start))
+            case .compressed(let unit): try inflate(unit, needed: extent.range)
+            case .zero, .hole: continue
             }
-            pieces.append(
-                ContentPiece(guest: extent.range.start.bytes, length: extent.range.length, origin: origin))
-        }
-        return pieces
-    }
-
-    /// Gives the mapped pages of a chunk back.
-    func unload(_ chunk: Chunk) {
-        for extent in chunk.extents {
-            if case .raw(let offset) = extent.mapping {
-                image.source.release(FileRange(start: offset, length: extent.range.length))
-            }
+            append(extent.range)
         }
     }
 
-    /// Lends the bytes of a piece, in runs of at most `limit` bytes, each with its distance from the start of the piece.
-    func forEachRun(
-        of piece: ContentPiece, limit: UInt64, _ body: (Span<UInt8>, UInt64) throws(ImageError) -> Void
-    ) throws(ImageError) {
-        var distance: UInt64 = 0
-        while distance < piece.length {
-            let length = min(limit, piece.length - distance)
-            switch piece.origin {
-            case .file(let offset):
-                try image.source.withBytes(of: FileRange(start: offset + distance, length: length)) {
-                    (bytes) throws(ImageError) in try body(bytes, distance)
-                }
-                distance += length
-            case .inflated(let index):
-                let start = index + Int(distance)
-                try body(inflated.span.extracting(start..<start + Int(length)), distance)
-                distance += length
-            case .zeros:
-                let count = min(length, UInt64(Self.zeros.count))
-                try body(Self.zeros.span.extracting(0..<Int(count)), distance)
-                distance += count
-            }
-        }
-    }
-
-    private mutating func inflate(_ unit: CompressedUnit, needed: GuestRange, in chunk: Chunk) throws(ImageError)
-        -> ContentOrigin
+    /// Lends the bytes of a guest range of the chunk.
+    func withBytes<Result>(of range: GuestRange, _ body: (Span<UInt8>) throws(ImageError) -> Result)
+        throws(ImageError) -> Result
     {
-        guard unit.content.length <= Self.largestCompressedUnit, unit.content.start >= chunk.range.start else {
+        let first = Int(range.start - start)
+        return try body(buffer.span.extracting(first..<first + Int(range.length)))
+    }
+
+    /// Keeps of the pieces what is not zero.
+    mutating func dropZeros() {
+        let loaded = pieces
+        pieces.removeAll(keepingCapacity: true)
+        for piece in loaded {
+            var place = Int(piece.start - start)
+            let end = place + Int(piece.length)
+            while place < end {
+                let stop = min(end, (place / Self.granule + 1) * Self.granule)
+                if !ZeroDetector.isZero(buffer.span.extracting(place..<stop)) {
+                    append(GuestRange(start: start + UInt64(place), length: UInt64(stop - place)))
+                }
+                place = stop
+            }
+        }
+    }
+
+    /// Makes all of the buffer that is in no piece zero, to the end of the last unit of the disk and beyond.
+    mutating func fillGaps() {
+        var place = 0
+        for piece in pieces {
+            fillWithZeros(place..<Int(piece.start - start))
+            place = Int(piece.end - start)
+        }
+        fillWithZeros(place..<buffer.count)
+    }
+
+    private mutating func fillWithZeros(_ range: Range<Int>) {
+        guard !range.isEmpty else { return }
+        unsafe buffer.withUnsafeMutableBytes { bytes in
+            _ = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[range]).initializeMemory(as: UInt8.self, repeating: 0)
+        }
+    }
+
+    private mutating func append(_ range: GuestRange) {
+        if let last = pieces.indices.last, pieces[last].end == range.start {
+            pieces[last].length += range.length
+        } else {
+            pieces.append(range)
+        }
+    }
+
+    private mutating func inflate(_ unit: CompressedUnit, needed: GuestRange) throws(ImageError) {
+        guard unit.content.start >= start, unit.content.end - start <= UInt64(buffer.count) else {
             throw ImageError(
                 .limitExceeded,
                 "a compressed unit of \(unit.content.length) bytes is more than the \(Self.largestCompressedUnit) that Lathe "
                     + "inflates at once", path: image.source.name, offset: unit.stored.start)
         }
         if decompressor == nil { decompressor = try Decompressor() }
-        let start = Int(unit.content.start - chunk.range.start)
-        let end = start + Int(unit.content.length)
-        if inflated.count < end { inflated.append(contentsOf: repeatElement(0, count: end - inflated.count)) }
+        let first = Int(unit.content.start - start)
+        let range = first..<first + Int(unit.content.length)
         let produced = try image.source.withBytes(of: unit.stored) { (bytes) throws(ImageError) in
-            decompressor?.decompress(bytes, method: unit.method, into: &inflated, start..<end)
+            decompressor?.decompress(bytes, method: unit.method, into: &buffer, range)
         }
         guard let produced, UInt64(produced) >= needed.end - unit.content.start else {
             throw ImageError(
@@ -118,6 +113,5 @@ struct ChunkContent: ~Copyable {
                 "the \(unit.method.rawValue) data of guest bytes \(unit.content.start.bytes) to "
                     + "\(unit.content.end.bytes) is damaged", path: image.source.name, offset: unit.stored.start)
         }
-        return .inflated(start + Int(needed.start - unit.content.start))
     }
 }

@@ -30,7 +30,7 @@ extension DiskImage {
         let failure = SharedFailure()
         WorkerThreads.run(work.threads) {
             do throws(ImageError) {
-                var comparer = ChunkComparer(self, other)
+                var comparer = ChunkComparer(self, other, chunkSize: chunkSize)
                 while !failure.isSet {
                     // Chunks come in guest order, so those behind a known difference can't hold the first one.
                     guard first.withLock({ $0 == nil }) else { break }
@@ -95,69 +95,33 @@ private struct ChunkComparer: ~Copyable {
     private var left: ChunkContent
     private var right: ChunkContent
 
-    init(_ left: DiskImage, _ right: DiskImage) {
-        self.left = ChunkContent(left)
-        self.right = ChunkContent(right)
+    init(_ left: DiskImage, _ right: DiskImage, chunkSize: UInt64) {
+        self.left = ChunkContent(left, chunkSize: chunkSize)
+        self.right = ChunkContent(right, chunkSize: chunkSize)
     }
 
     /// The first guest byte of the range in which the disks differ.
     mutating func firstDifference(in pair: ChunkPair) throws(ImageError) -> UInt64? {
-        let leftPieces = try pair.left.map { (chunk) throws(ImageError) in try left.load(chunk) } ?? []
-        let rightPieces = try pair.right.map { (chunk) throws(ImageError) in try right.load(chunk) } ?? []
-        var difference: UInt64?
-        for step in PiecePairs.steps(leftPieces, rightPieces) where difference == nil {
-            difference = try firstDifference(step)
-        }
-        if let chunk = pair.left { left.unload(chunk) }
-        if let chunk = pair.right { right.unload(chunk) }
-        return difference
-    }
-
-    private borrowing func firstDifference(_ step: PiecePairs.Step) throws(ImageError) -> UInt64? {
-        var difference: UInt64?
-        switch (step.left, step.right) {
-        case (let one?, let two?):
-            try left.forEachRun(of: one, limit: .max) { (leftBytes, _) throws(ImageError) in
-                try right.forEachRun(of: two, limit: .max) { (rightBytes, _) throws(ImageError) in
-                    difference = leftBytes.firstDifference(from: rightBytes).map { one.guest + UInt64($0) }
-                }
+        if let chunk = pair.left { try left.load(chunk) }
+        if let chunk = pair.right { try right.load(chunk) }
+        guard pair.left != nil else { return try Self.firstNonzero(right) }
+        guard pair.right != nil else { return try Self.firstNonzero(left) }
+        left.fillGaps()
+        right.fillGaps()
+        var difference: Int?
+        try left.withBytes(of: pair.range) { (leftBytes) throws(ImageError) in
+            try right.withBytes(of: pair.range) { (rightBytes) throws(ImageError) in
+                difference = leftBytes.firstDifference(from: rightBytes)
             }
-        case (let one?, nil):
-            try left.forEachRun(of: one, limit: .max) { (bytes, _) throws(ImageError) in
-                difference = bytes.firstNonzero().map { one.guest + UInt64($0) }
-            }
-        case (nil, let two?):
-            try right.forEachRun(of: two, limit: .max) { (bytes, _) throws(ImageError) in
-                difference = bytes.firstNonzero().map { two.guest + UInt64($0) }
-            }
-        case (nil, nil): break
         }
-        return difference
-    }
-}
-
-/// Cuts two lists of pieces at each other's borders.
-private enum PiecePairs {
-    struct Step {
-        var left: ContentPiece?
-        var right: ContentPiece?
+        return difference.map { pair.range.start.bytes + UInt64($0) }
     }
 
-    static func steps(_ left: [ContentPiece], _ right: [ContentPiece]) -> [Step] {
-        let borders = Set((left + right).flatMap { [$0.guest, $0.end] }).sorted()
-        var steps: [Step] = []
-        var leftRest = left[...]
-        var rightRest = right[...]
-        for (start, end) in zip(borders, borders.dropFirst()) {
-            let step = Step(left: cut(&leftRest, start, end), right: cut(&rightRest, start, end))
-            if step.left != nil || step.right != nil { steps.append(step) }
+    private static func firstNonzero(_ content: borrowing ChunkContent) throws(ImageError) -> UInt64? {
+        for piece in content.pieces {
+            let index = try content.withBytes(of: piece) { (bytes) throws(ImageError) in bytes.firstNonzero() }
+            if let index { return piece.start.bytes + UInt64(index) }
         }
-        return steps
-    }
-
-    private static func cut(_ pieces: inout ArraySlice<ContentPiece>, _ start: UInt64, _ end: UInt64) -> ContentPiece? {
-        while let first = pieces.first, first.end <= start { pieces.removeFirst() }
-        guard let first = pieces.first, first.guest <= start, start < first.end else { return nil }
-        return ContentPiece(guest: start, length: end - start, origin: first.origin.advanced(by: start - first.guest))
+        return nil
     }
 }

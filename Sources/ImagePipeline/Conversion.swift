@@ -110,7 +110,8 @@ private final class ConversionRun: Sendable {
     /// One worker's life: take a chunk, scan it, wait for its turn to place it, write it; until there are no more.
     func work() {
         do throws(ImageError) {
-            var worker = try ConversionWorker(conversion, unitSize: unitSize, storage: storage)
+            var worker = try ConversionWorker(
+                conversion, chunkSize: chunkSize, unitSize: unitSize, storage: storage)
             while !failure.isSet, let chunk = try dispenser.withLock({ (it) throws(ImageError) in try it.next() }) {
                 try conversion.work.requireGoingOn()
                 try worker.scan(chunk)
@@ -124,7 +125,6 @@ private final class ConversionRun: Sendable {
                     turnstile.pass()
                     try worker.write(to: sink)
                 }
-                worker.finish(chunk)
                 conversion.work.progress?.reach(chunk.range.end)
             }
             totals.withLock { $0.add(worker.totals) }

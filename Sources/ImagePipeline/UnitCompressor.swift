@@ -12,9 +12,6 @@ struct UnitCompressor: ~Copyable {
 
     private let compressor: ZlibCompressor
     private let unitSize: UInt64
-    /// The unit that is being filled, zeros where no content came.
-    private var unit: [UInt8]
-    private var unitIndex: UInt64?
     private var units: [Unit] = []
     /// What the chunk's units were compressed to, one behind the other.
     private var stored: [UInt8] = []
@@ -26,48 +23,22 @@ struct UnitCompressor: ~Copyable {
         }
         compressor = try ZlibCompressor(level: level)
         self.unitSize = unitSize
-        unit = [UInt8](repeating: 0, count: Int(unitSize))
     }
 
-    /// Starts a chunk.
-    mutating func begin() {
+    /// Compresses every unit that the content's pieces touch; the gaps between them have been filled with zeros.
+    mutating func compress(_ content: borrowing ChunkContent) throws(ImageError) {
         units.removeAll(keepingCapacity: true)
         stored.removeAll(keepingCapacity: true)
-        unitIndex = nil
-    }
-
-    /// Takes content in ascending guest offsets.
-    mutating func take(_ bytes: Span<UInt8>, at guest: UInt64) {
-        var done = 0
-        while done < bytes.count {
-            let place = guest + UInt64(done)
-            if unitIndex != place / unitSize {
-                end()
-                unitIndex = place / unitSize
-                unsafe unit.withUnsafeMutableBytes { _ = unsafe $0.initializeMemory(as: UInt8.self, repeating: 0) }
-            }
-            let start = Int(place % unitSize)
-            let count = min(Int(unitSize) - start, bytes.count - done)
-            unsafe bytes.extracting(done..<done + count).withUnsafeBytes { source in
-                unsafe unit.withUnsafeMutableBytes { target in
-                    unsafe UnsafeMutableRawBufferPointer(rebasing: target[start..<start + count]).copyMemory(from: source)
+        for piece in content.pieces {
+            let touched = piece.start.bytes / unitSize...(piece.end.bytes - 1) / unitSize
+            for index in touched where index != units.last?.index {
+                let start = stored.count
+                try content.withBytes(of: GuestRange(index * unitSize, length: unitSize)) { (bytes) throws(ImageError) in
+                    _ = compressor.compress(bytes, into: &stored)
                 }
+                units.append(Unit(index: index, stored: start..<stored.count))
             }
-            done += count
         }
-    }
-
-    /// Compresses the unit that is being filled; after the last piece of a chunk.
-    mutating func end() {
-        guard let index = unitIndex else { return }
-        // Out of `self` while it grows: the span of `unit` borrows all of `self`.
-        var output = stored
-        stored = []
-        let start = output.count
-        let length = compressor.compress(unit.span, into: &output)
-        stored = output
-        units.append(Unit(index: index, stored: start..<start + length))
-        unitIndex = nil
     }
 
     mutating func place(with encoder: inout any ImageEncoder, metadata: inout [MetadataSegment]) throws(ImageError) {
@@ -77,7 +48,7 @@ struct UnitCompressor: ~Copyable {
         }
     }
 
-    /// Writes the stored bytes; the content's checksum is not theirs and has been taken before.
+    /// Writes the stored bytes and counts them into the object.
     func write(to sink: any ImageSink, _ totals: inout ConversionTotals) throws(ImageError) {
         for unit in units {
             let bytes = stored.span.extracting(unit.stored)

@@ -36,7 +36,7 @@ public final class CancellationFlag: Sendable {
 public struct WorkOptions: Sendable {
     /// How many threads work, 1 to 256. The result never depends on it.
     public var threads: Int
-    /// Guest bytes that a thread takes at once, a power of two from 64 KiB to 64 MiB; raised to the allocation unit where that
+    /// Guest bytes that a thread takes at once, a power of two from 64 KiB to 8 MiB; raised to the allocation unit where that
     /// is larger. The result never depends on it.
     public var chunkSize: UInt64
     public var progress: WorkProgress?
@@ -44,7 +44,7 @@ public struct WorkOptions: Sendable {
 
     public static let defaultChunkSize: UInt64 = 2 << 20
     public static let threadCounts = 1...256
-    public static let chunkSizes: ClosedRange<UInt64> = 64 << 10...64 << 20
+    public static let chunkSizes: ClosedRange<UInt64> = 64 << 10...8 << 20
 
     public init(
         threads: Int = WorkerThreads.processorCount, chunkSize: UInt64 = defaultChunkSize,
@@ -63,7 +63,7 @@ public struct WorkOptions: Sendable {
         }
         guard Self.chunkSizes.contains(chunkSize), chunkSize.nonzeroBitCount == 1 else {
             throw ImageError(
-                .invalidOption, "a chunk of \(chunkSize) bytes can't be had; it is a power of two from 64 KiB to 64 MiB")
+                .invalidOption, "a chunk of \(chunkSize) bytes can't be had; it is a power of two from 64 KiB to 8 MiB")
         }
     }
 

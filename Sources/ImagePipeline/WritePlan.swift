@@ -1,15 +1,15 @@
 import ImageFormats
 import ImageModel
 
-/// Content and the file offset where it goes.
-struct PlacedPiece: Hashable, Sendable {
-    var piece: ContentPiece
+/// Guest bytes of a chunk and the file offset where they go.
+struct PlacedRange: Hashable, Sendable {
+    var guest: GuestRange
     var place: FileOffset
 }
 
 /// Cuts pieces of content at unit borders, has each unit placed, and joins what stays together.
 struct WritePlan: Sendable {
-    private(set) var writes: [PlacedPiece] = []
+    private(set) var writes: [PlacedRange] = []
 
     private let unitSize: UInt64
     private let contentLength: UInt64
@@ -26,29 +26,26 @@ struct WritePlan: Sendable {
 
     /// Plans the writes of ascending pieces; the units of a chunk are all in one call.
     mutating func place(
-        _ pieces: [ContentPiece], with encoder: inout any ImageEncoder, metadata: inout [MetadataSegment]
+        _ pieces: [GuestRange], with encoder: inout any ImageEncoder, metadata: inout [MetadataSegment]
     ) throws(ImageError) {
         var unit = UInt64.max
         var unitPlace = FileOffset(0)
         /// Where the unit's zeros begin that have not been decided on.
         var position: UInt64 = 0
         for piece in pieces {
-            var rest = piece
-            while rest.length > 0 {
-                if unit != rest.guest / unitSize {
+            var start = piece.start.bytes
+            while start < piece.end.bytes {
+                if unit != start / unitSize {
                     if unit != .max { writeZeros(position, upTo: unitEnd(unit), unit, unitPlace) }
-                    unit = rest.guest / unitSize
+                    unit = start / unitSize
                     unitPlace = try encoder.place(unit: unit, storedLength: unitSize, metadata: &metadata)
                     position = unit * unitSize
                 }
-                writeZeros(position, upTo: rest.guest, unit, unitPlace)
-                var inside = rest
-                inside.length = min(rest.length, (unit + 1) * unitSize - rest.guest)
-                append(inside, at: unitPlace + (inside.guest - unit * unitSize))
-                position = inside.end
-                rest.guest = inside.end
-                rest.length -= inside.length
-                rest.origin = rest.origin.advanced(by: inside.length)
+                writeZeros(position, upTo: start, unit, unitPlace)
+                let end = min(piece.end.bytes, (unit + 1) * unitSize)
+                append(GuestRange(start, length: end - start), at: unitPlace + (start - unit * unitSize))
+                position = end
+                start = end
             }
         }
         if unit != .max { writeZeros(position, upTo: unitEnd(unit), unit, unitPlace) }
@@ -59,18 +56,16 @@ struct WritePlan: Sendable {
     /// Writes a run of zeros within a placed unit, where it is too short for a hole.
     private mutating func writeZeros(_ start: UInt64, upTo end: UInt64, _ unit: UInt64, _ place: FileOffset) {
         guard end > start, end - start < writtenBelow else { return }
-        let zeros = ContentPiece(guest: start, length: end - start, origin: .zeros)
-        append(zeros, at: place + (start - unit * unitSize))
+        append(GuestRange(start, length: end - start), at: place + (start - unit * unitSize))
     }
 
-    private mutating func append(_ piece: ContentPiece, at place: FileOffset) {
-        if let last = writes.indices.last, writes[last].place + writes[last].piece.length == place,
-            writes[last].piece.end == piece.guest,
-            writes[last].piece.origin.advanced(by: writes[last].piece.length) == piece.origin
+    private mutating func append(_ guest: GuestRange, at place: FileOffset) {
+        if let last = writes.indices.last, writes[last].guest.end == guest.start,
+            writes[last].place + writes[last].guest.length == place
         {
-            writes[last].piece.length += piece.length
+            writes[last].guest.length += guest.length
         } else {
-            writes.append(PlacedPiece(piece: piece, place: place))
+            writes.append(PlacedRange(guest: guest, place: place))
         }
     }
 }
