@@ -54,10 +54,12 @@ final class GuardedMapping: Sendable {
         advise(range, MADV_POPULATE_READ) == 0 ? 0 : errno
     }
 
-    /// Gives the pages that lie wholly in a range back; the file's cache keeps them.
+    /// Gives the pages of a range back; the file's cache keeps them.
     func release(_ range: Range<Int>) { _ = advise(range, MADV_DONTNEED) }
 
+    /// Advises the kernel on the part of a range that is mapped: behind it lies memory of others, which must not be dropped.
     private func advise(_ range: Range<Int>, _ advice: Int32) -> Int32 {
+        let range = range.clamped(to: 0..<length)
         guard !range.isEmpty else { return 0 }
         let mask = UInt(Self.pageSize - 1)
         let start = (base + UInt(range.lowerBound)) & ~mask
