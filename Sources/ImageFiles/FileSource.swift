@@ -86,13 +86,19 @@ public final class FileSource: ImageSource {
 
     public func prepare(_ range: FileRange) throws(ImageError) {
         guard let mapping else { return }
-        let number = mapping.populate(Int(range.start.bytes)..<Int(range.end.bytes))
+        let number = mapping.populate(Self.bounds(of: range))
         // An older kernel does not know the advice; the guard then serves each fault.
         if number == EFAULT || number == EIO || number == EHWPOISON { throw unreadable(at: range.start.bytes) }
     }
 
     public func release(_ range: FileRange) {
-        mapping?.release(Int(range.start.bytes)..<Int(range.end.bytes))
+        mapping?.release(Self.bounds(of: range))
+    }
+
+    /// A range of any file as one of memory, cut at what memory can have; advice is not worth an error.
+    private static func bounds(of range: FileRange) -> Range<Int> {
+        let start = Int(clamping: range.start.bytes)
+        return start..<start + min(Int(clamping: range.length), .max - start)
     }
 
     public func requireUnchanged() throws(ImageError) {
