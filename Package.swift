@@ -59,6 +59,9 @@ let package = Package(
         tests("ImageCodecsTests", ["ImageCodecs", "ImageModel", "CDeflate", "CZlib", "CZstd", "LatheTestSupport"]),
         tests("ImageFormatsTests", ["ImageFormats", "ImageModel", "LatheTestSupport"]),
         tests(
+            "ImageFilesTests",
+            ["ImageFiles", "ImagePipeline", "ImageFormats", "ImageCodecs", "ImageModel", "CImageKernels", "LatheTestSupport"]),
+        tests(
             "ImagePipelineTests", ["ImagePipeline", "ImageFormats", "ImageCodecs", "ImageModel", "LatheTestSupport"]),
     ]
 )
