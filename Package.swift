@@ -55,7 +55,12 @@ let package = Package(
         .target(
             name: "LatheTestSupport", dependencies: ["ImageModel", "ImageFormats"], path: "Tests/LatheTestSupport",
             swiftSettings: settings),
+        tests("ImageModelTests", ["ImageModel", "LatheTestSupport"]),
+        tests("ImageCodecsTests", ["ImageCodecs", "ImageModel", "CDeflate", "CZlib", "CZstd", "LatheTestSupport"]),
         tests("ImageFormatsTests", ["ImageFormats", "ImageModel", "LatheTestSupport"]),
+        tests(
+            "ImageFilesTests",
+            ["ImageFiles", "ImagePipeline", "ImageFormats", "ImageCodecs", "ImageModel", "CImageKernels", "LatheTestSupport"]),
         tests(
             "ImagePipelineTests", ["ImagePipeline", "ImageFormats", "ImageCodecs", "ImageModel", "LatheTestSupport"]),
     ]

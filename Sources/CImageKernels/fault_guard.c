@@ -37,11 +37,12 @@ static void on_fault(int number, siginfo_t *info, void *context) {
         struct guard *guard = &guards[index];
         uintptr_t start = atomic_load(&guard->start);
         if (start == 0 || address < start || address - start >= atomic_load(&guard->length)) continue;
+        // Remembered before the page is there: another thread reads its zeros without a fault, and must find this.
+        int_fast64_t none = -1;
+        atomic_compare_exchange_strong(&guard->fault, &none, (int_fast64_t)(address - start));
         void *page = (void *)(address & ~(page_size - 1));
         // mmap is a bare system call on Linux and safe in a handler, though POSIX does not list it.
         if (mmap(page, page_size, PROT_READ, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED) break;
-        int_fast64_t none = -1;
-        atomic_compare_exchange_strong(&guard->fault, &none, (int_fast64_t)(address - start));
         return;
     }
     pass_on(number, info, context);

@@ -57,6 +57,8 @@ public import ImageModel
         var target = unsafe ZSTD_outBuffer(dst: output.baseAddress, size: capacity, pos: 0)
         var hint = 1
         while unsafe target.pos < capacity || hint != 0 {
+            // Frames that end with the input may hold less than there is room for.
+            if hint == 0, unsafe source.pos == source.size { break }
             let before = unsafe (source.pos, target.pos)
             hint = unsafe ZSTD_decompressStream(context, &target, &source)
             if ZSTD_isError(hint) != 0 { return nil }

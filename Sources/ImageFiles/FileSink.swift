@@ -87,7 +87,9 @@ public final class FileSink: ImageSink {
         guard let size = Int(exactly: length) else {
             throw ImageError(.limitExceeded, "a file of \(length) bytes is more than the system allows", path: path)
         }
-        guard calls.ftruncate(descriptor.number, size) == 0 else {
+        var status: Int32
+        repeat { status = calls.ftruncate(descriptor.number, size) } while status != 0 && errno == EINTR
+        guard status == 0 else {
             throw writeError("ftruncate", errno, path: path, offset: length)
         }
     }

@@ -58,7 +58,13 @@ public final class FileSource: ImageSource {
             let buffer = try readIntoBuffer(range)
             return try body(buffer.span)
         }
-        let result = try mapping.withBytes(Int(range.start.bytes)..<Int(range.end.bytes), body)
+        let result: Result
+        do throws(ImageError) {
+            result = try mapping.withBytes(Int(range.start.bytes)..<Int(range.end.bytes), body)
+        } catch {
+            // What `body` says of zeros that stand for lost bytes is not what went wrong.
+            throw mapping.faultOffset.map { unreadable(at: $0) } ?? error
+        }
         if let fault = mapping.faultOffset { throw unreadable(at: fault) }
         return result
     }

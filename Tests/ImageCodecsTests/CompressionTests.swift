@@ -1,0 +1,172 @@
+import ImageCodecs
+import ImageModel
+import LatheTestSupport
+import Testing
+
+/// Contents that compressors treat differently.
+enum CompressionSample {
+    static let all: [(name: String, bytes: [UInt8])] = [
+        ("empty", []), ("one byte", [7]), ("zeros", [UInt8](repeating: 0, count: 65_536)),
+        ("random", SampleDisk.full(length: 65_536, seed: 51)), ("mixed", SampleDisk.mixed(length: 65_536, seed: 52)),
+        ("text", (0..<3000).flatMap { Array("line \($0 * 7919 % 1000) of a log\n".utf8) }),
+    ]
+}
+
+@Suite struct ZlibCompressorTests {
+    private func compressed(_ bytes: [UInt8], level: Int) throws -> [UInt8] {
+        let compressor = try ZlibCompressor(level: level)
+        var output: [UInt8] = []
+        let count = compressor.compress(bytes.span, into: &output)
+        #expect(count == output.count && count <= compressor.bound(bytes.count))
+        return output
+    }
+
+    @Test(arguments: 1...12) func everyLevelInflatesWithZlibItselfAndWithOurs(level: Int) throws {
+        let decompressor = try Decompressor()
+        for sample in CompressionSample.all {
+            let stream = try compressed(sample.bytes, level: level)
+            #expect(ReferenceInflate.zlib(stream, capacity: sample.bytes.count) == sample.bytes, "\(sample.name)")
+            var output = [UInt8](repeating: 0, count: sample.bytes.count)
+            let count = decompressor.decompress(stream.span, method: .zlib, into: &output, 0..<output.count)
+            #expect(count == sample.bytes.count && output == sample.bytes, "\(sample.name)")
+        }
+    }
+
+    @Test(arguments: 1...12) func theSameInputGivesTheSameBytesWhateverCameBefore(level: Int) throws {
+        let used = try ZlibCompressor(level: level)
+        for sample in CompressionSample.all.reversed() {
+            var output: [UInt8] = [1, 2, 3]
+            let count = used.compress(sample.bytes.span, into: &output)
+            #expect(output.count == 3 + count && Array(output.prefix(3)) == [1, 2, 3])
+            #expect(Array(output.dropFirst(3)) == (try compressed(sample.bytes, level: level)), "\(sample.name)")
+        }
+    }
+
+    @Test func zerosAndTextBecomeSmall() throws {
+        for sample in CompressionSample.all where sample.name == "zeros" || sample.name == "text" {
+            for level in ZlibCompressor.levels {
+                #expect(try compressed(sample.bytes, level: level).count < sample.bytes.count / 4, "\(sample.name)")
+            }
+        }
+    }
+
+    @Test func levelsThatAreNoneAreRefused() {
+        for level in [Int.min, -1, 0, 13, Int.max] {
+            let error = #expect(throws: ImageError.self) { _ = try ZlibCompressor(level: level).bound(1) }
+            #expect(error?.code == .invalidOption && "\(error.map { "\($0)" } ?? "")".contains("1 to 12"))
+        }
+    }
+}
+
+@Suite struct DecompressorTests {
+    static let methods: [CompressionMethod] = [.deflate, .zlib, .zstd]
+
+    static func stream(_ bytes: [UInt8], _ method: CompressionMethod) -> [UInt8] {
+        switch method {
+        case .deflate: ReferenceDeflate.raw(bytes)
+        case .zlib: ReferenceDeflate.zlib(bytes)
+        case .zstd: ReferenceDeflate.zstandard(bytes)
+        }
+    }
+
+    /// Inflates into the middle of a buffer and sees that nothing around it is touched.
+    private func inflate(
+        _ decompressor: borrowing Decompressor, _ input: [UInt8], _ method: CompressionMethod, room: Int
+    ) -> [UInt8]? {
+        let margin = 64
+        var output = [UInt8](repeating: 0xA5, count: room + 2 * margin)
+        let count = decompressor.decompress(input.span, method: method, into: &output, margin..<margin + room)
+        #expect(output.prefix(margin).allSatisfy { $0 == 0xA5 } && output.suffix(margin).allSatisfy { $0 == 0xA5 })
+        guard let count else { return nil }
+        #expect(count <= room)
+        return Array(output[margin..<margin + min(count, room)])
+    }
+
+    @Test(arguments: methods) func streamsOfThePeersInflate(method: CompressionMethod) throws {
+        let decompressor = try Decompressor()
+        for sample in CompressionSample.all {
+            let stream = Self.stream(sample.bytes, method)
+            #expect(inflate(decompressor, stream, method, room: sample.bytes.count) == sample.bytes, "\(sample.name)")
+        }
+    }
+
+    @Test(arguments: methods) func whatFollowsTheStreamIsIgnored(method: CompressionMethod) throws {
+        let decompressor = try Decompressor()
+        let content = SampleDisk.mixed(length: 4096, seed: 53)
+        for tail in [[0], [UInt8](repeating: 0, count: 511), SampleDisk.full(length: 300, seed: 54)] {
+            let stream = Self.stream(content, method) + tail
+            #expect(inflate(decompressor, stream, method, room: content.count) == content)
+        }
+    }
+
+    @Test(arguments: methods) func aStreamThatHoldsMoreThanTheRangeIsRefused(method: CompressionMethod) throws {
+        let decompressor = try Decompressor()
+        for content in [SampleDisk.full(length: 4096, seed: 55), [UInt8](repeating: 0, count: 65_536)] {
+            let stream = Self.stream(content, method)
+            for room in [0, 1, content.count / 2, content.count - 1] {
+                #expect(inflate(decompressor, stream, method, room: room) == nil, "room for \(room)")
+            }
+        }
+    }
+
+    @Test(arguments: methods) func aStreamThatHoldsLessSaysHowMuch(method: CompressionMethod) throws {
+        let decompressor = try Decompressor()
+        let content = SampleDisk.full(length: 1000, seed: 56)
+        #expect(inflate(decompressor, Self.stream(content, method), method, room: 4096) == content)
+    }
+
+    @Test(arguments: methods) func everyTruncationIsSeen(method: CompressionMethod) throws {
+        let decompressor = try Decompressor()
+        let content = SampleDisk.mixed(length: 2000, seed: 57)
+        let stream = Self.stream(content, method)
+        for length in 0..<stream.count {
+            let part = inflate(decompressor, Array(stream.prefix(length)), method, room: content.count)
+            #expect(part == nil, "cut to \(length) of \(stream.count)")
+        }
+    }
+
+    @Test(arguments: methods) func everyFlippedByteIsSurvived(method: CompressionMethod) throws {
+        let decompressor = try Decompressor()
+        let content = Array("a small stream, flipped all over; a small stream, flipped all over".utf8)
+        let stream = Self.stream(content, method)
+        var seen = 0
+        for place in stream.indices {
+            for flip in UInt8(1)...255 {
+                var damaged = stream
+                damaged[place] ^= flip
+                if inflate(decompressor, damaged, method, room: content.count) != content { seen += 1 }
+            }
+        }
+        #expect(inflate(decompressor, stream, method, room: content.count) == content, "it goes on as before")
+        #expect(seen > stream.count * 255 * 9 / 10)
+    }
+
+    @Test(arguments: methods) func garbageIsSurvived(method: CompressionMethod) throws {
+        let decompressor = try Decompressor()
+        for seed: UInt64 in 0..<300 {
+            var bytes = SampleDisk.full(length: Int(seed), seed: seed)
+            if method == .zstd, bytes.count > 4 { bytes.store([0x28, 0xB5, 0x2F, 0xFD], at: 0) }
+            if method == .zlib, bytes.count > 2 { bytes.store([0x78, 0x9C], at: 0) }
+            _ = inflate(decompressor, bytes, method, room: 4096)
+        }
+    }
+
+    @Test func severalZstandardFramesAreOneContent() throws {
+        let decompressor = try Decompressor()
+        let content = SampleDisk.mixed(length: 9000, seed: 58)
+        for cuts in [[4500], [1, 2, 3], [0, 9000], [3000, 6000]] {
+            let borders = [0] + cuts + [content.count]
+            let frames = zip(borders, borders.dropFirst()).flatMap { Self.stream(Array(content[$0..<$1]), .zstd) }
+            #expect(inflate(decompressor, frames, .zstd, room: content.count) == content, "cut at \(cuts)")
+            let padded = frames + [UInt8](repeating: 0, count: 100)
+            #expect(inflate(decompressor, padded, .zstd, room: content.count) == content, "cut at \(cuts), padded")
+        }
+    }
+
+    @Test func aFrameThatSaysItIsHugeIsRefusedWithoutTheMemoryForIt() throws {
+        let decompressor = try Decompressor()
+        // Magic, a frame with an 8-byte content size of 2^62 and the largest window that the format knows.
+        let huge: [UInt8] = [0x28, 0xB5, 0x2F, 0xFD, 0xC0, 0xFF, 0, 0, 0, 0, 0, 0, 0, 0x40, 1, 0, 0]
+        #expect(inflate(decompressor, huge, .zstd, room: 4096) == nil)
+    }
+}
