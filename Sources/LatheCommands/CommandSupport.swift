@@ -33,8 +33,10 @@ struct ByteSize: ExpressibleByArgument, Hashable {
 
 /// What every verb that works through a disk takes.
 struct WorkFlags: ParsableArguments {
-    @Option(help: ArgumentHelp("How many threads work; the result never depends on it.", valueName: "N"))
-    var threads: Int = WorkerThreads.processorCount
+    @Option(
+        help: ArgumentHelp(
+            "How many threads work; the result never depends on it. (default: one a processor)", valueName: "N"))
+    var threads: Int?
 
     @Option(help: "Progress on standard error: auto shows a bar on a terminal; json prints a line of JSON now and then.")
     var progress: ProgressMode = .auto
@@ -43,7 +45,7 @@ struct WorkFlags: ParsableArguments {
     var showBar = false
 
     func validate() throws {
-        guard WorkOptions.threadCounts.contains(threads) else {
+        if let threads, !WorkOptions.threadCounts.contains(threads) {
             throw ValidationError("--threads \(threads) can't be had; it is a number from 1 to 256.")
         }
     }
@@ -59,7 +61,8 @@ func runCommand(
     let progress = WorkProgress()
     let reporter = ProgressReporter(flags.showBar && flags.progress == .auto ? .bar : flags.progress, progress)
     do {
-        try body(WorkOptions(threads: flags.threads, progress: progress, cancellation: cancellation))
+        let threads = flags.threads ?? WorkerThreads.processorCount
+        try body(WorkOptions(threads: threads, progress: progress, cancellation: cancellation))
         reporter.finish()
     } catch let error as ImageError {
         reporter.finish()
