@@ -29,6 +29,13 @@ struct ByteSize: ExpressibleByArgument, Hashable {
         guard !overflow else { return nil }
         bytes = value
     }
+
+    /// How it may be written, in the largest unit that says it exactly.
+    var defaultValueDescription: String {
+        guard bytes > 0 else { return "0" }
+        let power = min(5, bytes.trailingZeroBitCount / 10)
+        return "\(bytes >> (UInt64(power) * 10))" + ["", "k", "M", "G", "T", "P"][power]
+    }
 }
 
 /// What every verb that works through a disk takes.

@@ -9,8 +9,9 @@ enum ProcessPreparation {
         occupyStandardDescriptors()
     }
 
-    /// Where the caller closed a standard stream, the next file opened would get its number: a message would then be written
-    /// into the destination. `/dev/null` takes such numbers.
+    /// Opens `/dev/null` for each standard stream that the caller has closed.
+    ///
+    /// The next file opened would get its number, and messages would be written into the destination.
     private static func occupyStandardDescriptors() {
         var number: Int32
         repeat { number = unsafe open("/dev/null", O_RDWR) } while 0...STDERR_FILENO ~= number
