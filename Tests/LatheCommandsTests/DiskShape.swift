@@ -8,9 +8,10 @@ struct DiskShape: Sendable, CustomTestStringConvertible {
     var length: UInt64
     var pieces: [Piece] = []
 
+    /// Bytes are made when they are wanted: the test library looks into every argument, each byte of an array too.
     struct Piece: Sendable {
         var offset: UInt64
-        var bytes: [UInt8]
+        var bytes: @Sendable () -> [UInt8]
     }
 
     var testDescription: String { name }
@@ -24,8 +25,8 @@ struct DiskShape: Sendable, CustomTestStringConvertible {
         self.pieces = pieces
     }
 
-    init(_ name: String, content: [UInt8]) {
-        self.init(name, UInt64(content.count), [Piece(offset: 0, bytes: content)])
+    init(_ name: String, content: @autoclosure @escaping @Sendable () -> [UInt8]) {
+        self.init(name, UInt64(content().count), [Piece(offset: 0, bytes: content)])
     }
 
     func write(to path: String) throws {
@@ -34,7 +35,7 @@ struct DiskShape: Sendable, CustomTestStringConvertible {
         defer { try? file.close() }
         for piece in pieces {
             try file.seek(toOffset: piece.offset)
-            try file.write(contentsOf: piece.bytes)
+            try file.write(contentsOf: piece.bytes())
         }
         try file.truncate(atOffset: length)
     }
@@ -45,9 +46,9 @@ struct DiskShape: Sendable, CustomTestStringConvertible {
         return DiskShape(
             name, length,
             [
-                Piece(offset: 0, bytes: SampleDisk.full(length: 512, seed: length)),
-                Piece(offset: middle, bytes: SampleDisk.full(length: 4096, seed: length + 1)),
-                Piece(offset: length - 512, bytes: SampleDisk.full(length: 512, seed: length + 2)),
+                Piece(offset: 0, bytes: { SampleDisk.full(length: 512, seed: length) }),
+                Piece(offset: middle, bytes: { SampleDisk.full(length: 4096, seed: length + 1) }),
+                Piece(offset: length - 512, bytes: { SampleDisk.full(length: 512, seed: length + 2) }),
             ])
     }
 
@@ -73,11 +74,11 @@ struct DiskShape: Sendable, CustomTestStringConvertible {
         DiskShape("all zero", content: [UInt8](repeating: 0, count: 3 << 20)),
         DiskShape("all hole", 5 << 20),
         DiskShape("all data", content: SampleDisk.full(length: 2 << 20 | 512, seed: 23)),
-        DiskShape("alternating", content: SampleDisk.alternating(length: 5 << 20, period: 12_288)),
+        DiskShape("alternating", content: SampleDisk.alternating(length: 3 << 20, period: 12_288)),
         DiskShape(
             "data at the very end", (4 << 20) + 512,
-            [Piece(offset: 4 << 20, bytes: SampleDisk.full(length: 512, seed: 24))]),
-        DiskShape("mixed", content: SampleDisk.mixed(length: 6 << 20, seed: 25)),
+            [Piece(offset: 4 << 20, bytes: { SampleDisk.full(length: 512, seed: 24) })]),
+        DiskShape("mixed", content: SampleDisk.mixed(length: 3 << 20, seed: 25)),
     ]
 }
 
