@@ -11,7 +11,7 @@ import Testing
     init() throws {
         directory = try TemporaryDirectory()
         source = directory.file("source.raw")
-        let content = SampleDisk.mixed(length: 3_000_320, seed: 61) + [UInt8](repeating: 0, count: 3 << 20)
+        let content = Content.mixed(length: 3_000_320, seed: 61) + [UInt8](repeating: 0, count: 3 << 20)
         try Data(content).write(to: URL(filePath: source))
     }
 

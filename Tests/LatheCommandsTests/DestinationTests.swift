@@ -6,7 +6,7 @@ import Testing
 @Suite struct DestinationTests {
     private let directory: TemporaryDirectory
     private let source: String
-    private let content = SampleDisk.mixed(length: 300_032, seed: 41)
+    private let content = Content.mixed(length: 300_032, seed: 41)
 
     init() throws {
         directory = try TemporaryDirectory()

@@ -46,9 +46,9 @@ struct DiskShape: Sendable, CustomTestStringConvertible {
         return DiskShape(
             name, length,
             [
-                Piece(offset: 0, bytes: { SampleDisk.full(length: 512, seed: length) }),
-                Piece(offset: middle, bytes: { SampleDisk.full(length: 4096, seed: length + 1) }),
-                Piece(offset: length - 512, bytes: { SampleDisk.full(length: 512, seed: length + 2) }),
+                Piece(offset: 0, bytes: { Content.full(length: 512, seed: length) }),
+                Piece(offset: middle, bytes: { Content.full(length: 4096, seed: length + 1) }),
+                Piece(offset: length - 512, bytes: { Content.full(length: 512, seed: length + 2) }),
             ])
     }
 
@@ -69,16 +69,16 @@ struct DiskShape: Sendable, CustomTestStringConvertible {
     static let small: [DiskShape] = [
         DiskShape("empty", content: []),
         DiskShape("one byte", content: [1]),
-        DiskShape("one sector", content: SampleDisk.full(length: 512, seed: 21)),
-        DiskShape("odd length", content: SampleDisk.mixed(length: 1_000_001, seed: 22)),
+        DiskShape("one sector", content: Content.full(length: 512, seed: 21)),
+        DiskShape("odd length", content: Content.mixed(length: 1_000_001, seed: 22)),
         DiskShape("all zero", content: [UInt8](repeating: 0, count: 3 << 20)),
         DiskShape("all hole", 5 << 20),
-        DiskShape("all data", content: SampleDisk.full(length: 2 << 20 | 512, seed: 23)),
-        DiskShape("alternating", content: SampleDisk.alternating(length: 3 << 20, period: 12_288)),
+        DiskShape("all data", content: Content.full(length: 2 << 20 | 512, seed: 23)),
+        DiskShape("alternating", content: Content.alternating(length: 3 << 20, period: 12_288)),
         DiskShape(
             "data at the very end", (4 << 20) + 512,
-            [Piece(offset: 4 << 20, bytes: { SampleDisk.full(length: 512, seed: 24) })]),
-        DiskShape("mixed", content: SampleDisk.mixed(length: 3 << 20, seed: 25)),
+            [Piece(offset: 4 << 20, bytes: { Content.full(length: 512, seed: 24) })]),
+        DiskShape("mixed", content: Content.mixed(length: 3 << 20, seed: 25)),
     ]
 }
 
@@ -88,7 +88,7 @@ enum Ext4Disk {
         let root = directory.file("root")
         try FileManager.default.createDirectory(atPath: "\(root)/etc", withIntermediateDirectories: true)
         for number in 0..<20 {
-            let content = SampleDisk.mixed(length: 10_000 * number + 7, seed: UInt64(number))
+            let content = Content.mixed(length: 10_000 * number + 7, seed: UInt64(number))
             try Data(content).write(to: URL(filePath: "\(root)/etc/file-\(number)"))
         }
         try Tool.run("mkfs.ext4", ["-q", "-F", "-d", root, "-E", "lazy_itable_init=0", path, "48M"])

@@ -13,7 +13,7 @@ import Testing
     }
 
     private func writeSource(_ length: Int, seed: UInt64) throws {
-        try Data(SampleDisk.full(length: length, seed: seed)).write(to: URL(filePath: source))
+        try Data(Content.full(length: length, seed: seed)).write(to: URL(filePath: source))
     }
 
     @Test(.requiresRoot, arguments: OutputVariant.all) func aFullFileSystemIsAnErrorThatLeavesNothing(
@@ -74,7 +74,7 @@ import Testing
         let seed = UInt64.random(in: 0...UInt64.max)
         print("aSourceThatChangesDuringTheRunIsAnError(\(disturbance), \(arguments)): seed \(seed)")
         var generator = SeededGenerator(seed: seed)
-        let content = Data(SampleDisk.full(length: 1 << 20, seed: 73))
+        let content = Data(Content.full(length: 1 << 20, seed: 73))
         var met = 0
         for round in 0..<6 {
             try writeLarge(content, count: arguments.contains("-c") ? 24 : 96)

@@ -12,7 +12,7 @@ import Testing
     init() throws {
         directory = try TemporaryDirectory()
         source = directory.file("source.raw")
-        let content = SampleDisk.mixed(length: 3_000_000, seed: 101)
+        let content = Content.mixed(length: 3_000_000, seed: 101)
         try Data(content + [UInt8](repeating: 0, count: Self.size - content.count)).write(to: URL(filePath: source))
     }
 

@@ -15,7 +15,7 @@ import Testing
         try FileManager.default.createDirectory(
             atPath: directory.file("destinations"), withIntermediateDirectories: false)
         // Text-like and large enough that a conversion is still at work when it is stopped.
-        let content = Data(SampleDisk.mixed(length: 4 << 20, seed: 81))
+        let content = Data(Content.mixed(length: 4 << 20, seed: 81))
         try Data().write(to: URL(filePath: source))
         let file = try FileHandle(forWritingTo: URL(filePath: source))
         for _ in 0..<60 { try file.write(contentsOf: content) }

@@ -105,8 +105,8 @@ import Testing
     ]
 
     static let shapes = [
-        DiskShape("mixed", content: SampleDisk.mixed(length: 7_000_064, seed: 31)),
-        DiskShape("all data", content: SampleDisk.full(length: 3 << 20 | 1024, seed: 32)),
+        DiskShape("mixed", content: Content.mixed(length: 7_000_064, seed: 31)),
+        DiskShape("all data", content: Content.full(length: 3 << 20 | 1024, seed: 32)),
         DiskShape("all hole", 3 << 20), DiskShape.sparse("sparse", 600 << 20),
     ]
 

@@ -65,7 +65,7 @@ import Testing
     }
 
     @Test(arguments: OutputVariant.all) func memoryDoesNotGrowWithTheData(variant: OutputVariant) throws {
-        let content = Data(SampleDisk.mixed(length: 8 << 20, seed: 91))
+        let content = Data(Content.mixed(length: 8 << 20, seed: 91))
         try Data().write(to: URL(filePath: source))
         let file = try FileHandle(forWritingTo: URL(filePath: source))
         for _ in 0..<24 { try file.write(contentsOf: content) }

@@ -11,7 +11,7 @@ import Testing
     init() throws {
         directory = try TemporaryDirectory()
         source = directory.file("source.raw")
-        try Data(SampleDisk.mixed(length: 300_032, seed: 42)).write(to: URL(filePath: source))
+        try Data(Content.mixed(length: 300_032, seed: 42)).write(to: URL(filePath: source))
     }
 
     /// Every verb that opens an image refuses it: with its own exit code, and one line with the texts.

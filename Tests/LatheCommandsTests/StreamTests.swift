@@ -11,8 +11,8 @@ import Testing
         directory = try TemporaryDirectory()
         source = directory.file("source.raw")
         let content =
-            SampleDisk.mixed(length: 3_000_320, seed: 51) + [UInt8](repeating: 0, count: 4 << 20)
-            + SampleDisk.full(length: 100_000, seed: 52)
+            Content.mixed(length: 3_000_320, seed: 51) + [UInt8](repeating: 0, count: 4 << 20)
+            + Content.full(length: 100_000, seed: 52)
         try Data(content).write(to: URL(filePath: source))
     }
 
