@@ -63,5 +63,7 @@ let package = Package(
             ["ImageFiles", "ImagePipeline", "ImageFormats", "ImageCodecs", "ImageModel", "CImageKernels", "LatheTestSupport"]),
         tests(
             "ImagePipelineTests", ["ImagePipeline", "ImageFormats", "ImageCodecs", "ImageModel", "LatheTestSupport"]),
+        // Runs the real binary as its users do, so it sees no library of ours but the test support.
+        tests("LatheCommandsTests", ["lathe", "ImageFormats", "LatheTestSupport"]),
     ]
 )

@@ -127,6 +127,7 @@ public final class FileSink: ImageSink {
 
     /// Refuses a destination that is there, unless it may be replaced and is a regular file.
     private static func requireFree(_ path: String, replacing: Bool) throws(ImageError) {
+        guard !path.isEmpty else { throw ImageError(.invalidOption, "the destination has no name; name a file to write") }
         var status = stat()
         guard unsafe lstat(path, &status) == 0 else {
             if errno == ENOENT { return }

@@ -136,7 +136,11 @@ private final class ConversionRun: Sendable {
 
     /// Writes what is only known when all is placed.
     func complete() throws(ImageError) -> ConversionResult {
-        try failure.rethrow()
+        do throws(ImageError) { try failure.rethrow() } catch {
+            // A write that met a fault in the source names the destination; the source knows better what became of it.
+            if error.code == .sourceChanged { try conversion.image.source.requireUnchanged() }
+            throw error
+        }
         try conversion.image.source.requireUnchanged()
         var totals = totals.withLock { $0 }
         let virtualSize = conversion.image.virtualSize

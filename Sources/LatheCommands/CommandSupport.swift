@@ -29,12 +29,21 @@ struct ByteSize: ExpressibleByArgument, Hashable {
         guard !overflow else { return nil }
         bytes = value
     }
+
+    /// How it may be written, in the largest unit that says it exactly.
+    var defaultValueDescription: String {
+        guard bytes > 0 else { return "0" }
+        let power = min(5, bytes.trailingZeroBitCount / 10)
+        return "\(bytes >> (UInt64(power) * 10))" + ["", "k", "M", "G", "T", "P"][power]
+    }
 }
 
 /// What every verb that works through a disk takes.
 struct WorkFlags: ParsableArguments {
-    @Option(help: ArgumentHelp("How many threads work; the result never depends on it.", valueName: "N"))
-    var threads: Int = WorkerThreads.processorCount
+    @Option(
+        help: ArgumentHelp(
+            "How many threads work; the result never depends on it. (default: one a processor)", valueName: "N"))
+    var threads: Int?
 
     @Option(help: "Progress on standard error: auto shows a bar on a terminal; json prints a line of JSON now and then.")
     var progress: ProgressMode = .auto
@@ -43,7 +52,7 @@ struct WorkFlags: ParsableArguments {
     var showBar = false
 
     func validate() throws {
-        guard WorkOptions.threadCounts.contains(threads) else {
+        if let threads, !WorkOptions.threadCounts.contains(threads) {
             throw ValidationError("--threads \(threads) can't be had; it is a number from 1 to 256.")
         }
     }
@@ -59,7 +68,8 @@ func runCommand(
     let progress = WorkProgress()
     let reporter = ProgressReporter(flags.showBar && flags.progress == .auto ? .bar : flags.progress, progress)
     do {
-        try body(WorkOptions(threads: flags.threads, progress: progress, cancellation: cancellation))
+        let threads = flags.threads ?? WorkerThreads.processorCount
+        try body(WorkOptions(threads: threads, progress: progress, cancellation: cancellation))
         reporter.finish()
     } catch let error as ImageError {
         reporter.finish()

@@ -25,5 +25,8 @@ public struct Lathe: ParsableCommand {
     public init() {}
 
     /// Parses the process's arguments, runs the verb and ends the process; the executable's only call.
-    public static func start() { main() }
+    public static func start() {
+        ProcessPreparation.prepare()
+        main()
+    }
 }

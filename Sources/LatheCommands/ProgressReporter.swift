@@ -40,7 +40,7 @@ final class ProgressReporter: Sendable {
             guard !finished else { return }
             finished = true
             show()
-            if mode == .bar { Rendering.write("\n", to: STDERR_FILENO) }
+            if mode == .bar { Rendering.write(toStandardError: "\n") }
         }
     }
 
@@ -63,7 +63,7 @@ final class ProgressReporter: Sendable {
         let filled = Int(share * Double(Self.barWidth))
         let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: Self.barWidth - filled)
         let text = "\r[\(bar)] \(Rendering.fixed(share * 100, digits: 1))%  \(Rendering.size(done))"
-        Rendering.write(text + "   ", to: STDERR_FILENO)
+        Rendering.write(toStandardError: text + "   ")
     }
 }
 

@@ -13,8 +13,8 @@ enum Rendering {
     /// Prints a payload as JSON or as text on standard output.
     static func render(_ payload: some Encodable, as format: OutputFormat, human: () -> String) throws {
         switch format {
-        case .human: write(human() + "\n", to: STDOUT_FILENO)
-        case .json: write(try json(payload) + "\n", to: STDOUT_FILENO)
+        case .human: try write(human() + "\n")
+        case .json: try write(try json(payload) + "\n")
         }
     }
 
@@ -26,10 +26,27 @@ enum Rendering {
     }
 
     /// Prints a line on standard error.
-    static func note(_ text: String) { write(text + "\n", to: STDERR_FILENO) }
+    static func note(_ text: String) { write(toStandardError: text + "\n") }
 
-    /// Writes all of a text; a reader that has gone away is not our failure.
-    static func write(_ text: String, to descriptor: Int32) {
+    /// Prints on standard output.
+    ///
+    /// - Throws: `input-output`, so that half a result never passes for a whole one; but a reader that has gone away has
+    ///   had all that it wanted.
+    static func write(_ text: String) throws(ImageError) {
+        let number = write(text, to: STDOUT_FILENO)
+        guard number != 0, number != EPIPE else { return }
+        throw ImageError(
+            .inputOutput, "\(unsafe String(cString: strerror(number))), so what was printed is not whole",
+            path: "standard output", operation: "write", systemError: number)
+    }
+
+    /// Prints on standard error, where nobody can be told that it failed.
+    static func write(toStandardError text: String) { _ = write(text, to: STDERR_FILENO) }
+
+    /// Writes all of a text.
+    ///
+    /// - Returns: 0, or the error number.
+    private static func write(_ text: String, to descriptor: Int32) -> Int32 {
         let bytes = Array(text.utf8)
         var done = 0
         while done < bytes.count {
@@ -39,10 +56,11 @@ enum Rendering {
             }
             if count > 0 {
                 done += count
-            } else if errno != EINTR {
-                return
+            } else if count == 0 || errno != EINTR {
+                return count == 0 ? EIO : errno
             }
         }
+        return 0
     }
 
     /// A byte count for people: `1.25 GiB`, `512 B`.

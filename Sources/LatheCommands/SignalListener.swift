@@ -9,11 +9,10 @@ enum SignalListener {
 
     /// Listens on a thread of its own, so that nothing runs inside a signal handler; threads started later inherit the mask.
     static func cancel(_ cancellation: CancellationFlag) {
-        // A reader that goes away is an error of write(2), not a reason to die in silence.
-        signal(SIGPIPE, SIG_IGN)
         var signals = sigset_t()
         unsafe sigemptyset(&signals)
-        for number in [SIGINT, SIGTERM, SIGHUP] { unsafe sigaddset(&signals, number) }
+        // What the caller has us ignore, as nohup does with SIGHUP, would reach sigwait all the same.
+        for number in [SIGINT, SIGTERM, SIGHUP] where !isIgnored(number) { unsafe sigaddset(&signals, number) }
         unsafe pthread_sigmask(SIG_BLOCK, &signals, nil)
         let watched = signals
         BackgroundThread.start {
@@ -25,5 +24,13 @@ enum SignalListener {
             // The unfinished destination has no name, so leaving at once leaves nothing behind.
             _exit(ExitStatus.interrupted.rawValue)
         }
+    }
+
+    private static func isIgnored(_ number: Int32) -> Bool {
+        var action = sigaction()
+        guard unsafe sigaction(number, nil, &action) == 0 else { return false }
+        // C function pointers do not compare in Swift; their bits do.
+        return unsafe unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
+            == unsafeBitCast(SIG_IGN, to: Int.self)
     }
 }

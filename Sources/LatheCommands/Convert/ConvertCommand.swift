@@ -15,15 +15,16 @@ struct ConvertCommand: ParsableCommand {
             Options of the formats (-o KEY=VALUE, several joined by commas):
               vhd    subformat=dynamic|fixed
               qcow2  compat=1.1  cluster_size=64k  refcount_bits=16
-              vmdk   subformat=monolithicSparse|streamOptimized  adapter_type=ide|lsilogic|buslogic|legacyESX
-                     hwversion=N  compression_level=1...12 (streamOptimized)
+              vmdk   subformat=monolithicSparse|streamOptimized  hwversion=N
+                     adapter_type=ide|lsilogic|buslogic|legacyESX
+                     compression_level=1...12 (streamOptimized)
               vdi    subformat=dynamic  static=off
 
             SOURCE_DATE_EPOCH (seconds since 1970) is the time that a vhd records; without it, 2000-01-01.
 
             Examples:
               lathe convert -O qcow2 disk.raw disk.qcow2
-              lathe convert --verify -O vmdk -o subformat=streamOptimized disk.raw disk.vmdk
+              lathe convert --verify -O vmdk -c disk.raw disk.vmdk
               curl … | lathe convert -f raw -O vhd - disk.vhd
               lathe convert -O qcow2 disk.raw - | ssh host 'cat > disk.qcow2'
             """)

@@ -1,5 +1,4 @@
 internal import ArgumentParser
-internal import Glibc
 internal import ImageFormats
 internal import ImageModel
 internal import ImagePipeline
@@ -33,7 +32,7 @@ struct MapCommand: ParsableCommand {
                 pending = extent
             }
             if let pending { try lines.add(pending) }
-            lines.finish()
+            try lines.finish()
         }
     }
 }
@@ -83,16 +82,16 @@ struct MapLines {
         case .human: break
         }
         count += 1
-        if buffer.utf8.count > 64 << 10 { flush() }
+        if buffer.utf8.count > 64 << 10 { try flush() }
     }
 
-    mutating func finish() {
+    mutating func finish() throws {
         if format == .json { buffer += "]\n" }
-        flush()
+        try flush()
     }
 
-    private mutating func flush() {
-        Rendering.write(buffer, to: STDOUT_FILENO)
+    private mutating func flush() throws {
+        try Rendering.write(buffer)
         buffer = ""
     }
 

@@ -1,0 +1,155 @@
+import Foundation
+import LatheTestSupport
+import Testing
+
+/// What happens to the file that `convert` is told to make.
+@Suite struct DestinationTests {
+    private let directory: TemporaryDirectory
+    private let source: String
+    private let content = Content.mixed(length: 300_032, seed: 41)
+
+    init() throws {
+        directory = try TemporaryDirectory()
+        source = directory.file("source.raw")
+        try Data(content).write(to: URL(filePath: source))
+    }
+
+    private func convert(_ arguments: String..., to destination: String) throws -> Outcome {
+        try lathe(["convert", "-O", "raw"] + arguments + [source, destination])
+    }
+
+    /// Wants exit 1, one line that holds the texts, and nothing new in the directory.
+    private func expectRefused(
+        _ outcome: Outcome, _ texts: String..., sourceLocation: SourceLocation = #_sourceLocation
+    ) {
+        #expect(outcome.status == 1, sourceLocation: sourceLocation)
+        #expect(outcome.output.isEmpty, sourceLocation: sourceLocation)
+        #expect(outcome.errors.hasPrefix("lathe: "), sourceLocation: sourceLocation)
+        #expect(outcome.errors.filter { $0 == "\n" }.count == 1, sourceLocation: sourceLocation)
+        for text in texts {
+            #expect(outcome.errors.contains(text), "\(outcome.errors)", sourceLocation: sourceLocation)
+        }
+    }
+
+    @Test func anExistingFileIsLeftAloneWithoutOverwrite() throws {
+        let old = directory.file("old.raw")
+        try Data("old".utf8).write(to: URL(filePath: old))
+        expectRefused(try convert(to: old), old, "exists", "--overwrite")
+        #expect(try Data(contentsOf: URL(filePath: old)) == Data("old".utf8))
+        #expect(try directory.contents == ["old.raw", "source.raw"])
+    }
+
+    @Test func anExistingFileIsReplacedWithOverwrite() throws {
+        let old = directory.file("old.raw")
+        try Data(repeating: 1, count: 1 << 20).write(to: URL(filePath: old))
+        #expect(try convert("--overwrite", to: old).status == 0)
+        #expect(try Data(contentsOf: URL(filePath: old)) == Data(content))
+        #expect(try directory.contents == ["old.raw", "source.raw"])
+    }
+
+    @Test func overwriteOfWhatIsNotThereMakesIt() throws {
+        #expect(try convert("--overwrite", to: directory.file("new.raw")).status == 0)
+    }
+
+    @Test func theSourceCanBeReplacedByItsOwnConversion() throws {
+        let made = try lathe("convert", "--overwrite", "-f", "raw", "-O", "qcow2", source, source)
+        #expect(made.status == 0, "\(made.testDescription)")
+        let back = try lathe("digest", "--algorithm", "sha256", "-f", "qcow2", "--output", "json", source)
+        #expect(back.status == 0)
+        #expect(try back.json()["virtual-size"]?.number == UInt64(content.count))
+    }
+
+    @Test(arguments: [[], ["--overwrite"]]) func aDirectoryOrSymbolicLinkIsNeverReplaced(options: [String]) throws {
+        let link = directory.file("link")
+        let target = directory.file("target")
+        try Data("old".utf8).write(to: URL(filePath: target))
+        try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: target)
+        let dangling = directory.file("dangling")
+        try FileManager.default.createSymbolicLink(atPath: dangling, withDestinationPath: directory.file("nowhere"))
+        for destination in [directory.path, link, dangling, "/dev/null"] {
+            let outcome = try lathe(["convert", "-O", "raw"] + options + [source, destination])
+            expectRefused(outcome, destination, "not a regular file")
+        }
+        #expect(try Data(contentsOf: URL(filePath: target)) == Data("old".utf8))
+        #expect(try directory.contents == ["dangling", "link", "source.raw", "target"])
+    }
+
+    @Test func aDirectoryThatDoesNotExistIsNamed() throws {
+        let destination = directory.file("nowhere/new.raw")
+        expectRefused(try convert(to: destination), destination, "No such file or directory")
+    }
+
+    @Test func aDestinationWithoutANameIsRefusedBeforeAnyWork() throws {
+        expectRefused(try convert(to: ""), "the destination has no name")
+    }
+
+    @Test(.requiresRoot) func aDirectoryThatIsNotWritableIsAnError() throws {
+        let closed = directory.file("closed")
+        try FileManager.default.createDirectory(
+            atPath: closed, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o555])
+        let outcome = try unprivileged(["convert", "-O", "raw", source, "\(closed)/new.raw"])
+        expectRefused(outcome, "\(closed)/new.raw", "Permission denied", "beside the destination")
+        #expect(try FileManager.default.contentsOfDirectory(atPath: closed).isEmpty)
+    }
+
+    @Test(.requiresRoot) func aSourceThatMayNotBeReadIsAnError() throws {
+        let secret = directory.file("secret.raw")
+        try FileManager.default.copyItem(atPath: source, toPath: secret)
+        try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: secret)
+        let open = directory.file("open")
+        try FileManager.default.createDirectory(
+            atPath: open, withIntermediateDirectories: false, attributes: [.posixPermissions: 0o777])
+        let outcome = try unprivileged(["convert", "-O", "raw", secret, "\(open)/new.raw"])
+        expectRefused(outcome, secret, "Permission denied")
+        for verb in ["info", "map", "digest", "check"] {
+            expectRefused(try unprivileged([verb, secret]), secret, "Permission denied")
+        }
+        #expect(try unprivileged(["compare", secret, secret]).status == 2)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: open).isEmpty)
+    }
+
+    /// Runs `lathe` as a user who is nobody, because root may do all.
+    ///
+    /// The binary is copied to where nobody can reach it.
+    private func unprivileged(_ arguments: [String]) throws -> Outcome {
+        let binary = directory.file("lathe")
+        if !FileManager.default.fileExists(atPath: binary) {
+            try FileManager.default.copyItem(atPath: LatheBinary.path(), toPath: binary)
+        }
+        try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: directory.path)
+        return try RunningProcess(
+            "setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups", binary] + arguments
+        ).outcome()
+    }
+
+    @Test func aFileThatIsMadeHasTheModeThatTheUmaskLeaves() throws {
+        let made = try shell(
+            "umask 027; exec \"$1\" convert -q -O raw \"$2\" \"$3\"", source, directory.file("new.raw"))
+        #expect(made.status == 0)
+        let attributes = try FileManager.default.attributesOfItem(atPath: directory.file("new.raw"))
+        #expect(attributes[.posixPermissions] as? Int == 0o640)
+    }
+
+    @Test func closedStandardStreamsLeaveTheImageAlone() throws {
+        let image = directory.file("new.raw")
+        let made = try shell(
+            "exec \"$1\" convert -p -f raw -O raw \"$2\" \"$3\" 0<&- 1>&- 2>&-", source, image)
+        #expect(made.status == 0)
+        #expect(try Data(contentsOf: URL(filePath: image)) == Data(content))
+    }
+
+    @Test(arguments: [["info"], ["map", "--output", "json"], ["digest"]])
+    func aResultThatCanNotBePrintedIsAFailure(verb: [String]) throws {
+        let full = try FileHandle(forWritingTo: URL(filePath: "/dev/full"))
+        let outcome = try LatheBinary.start(verb + [source], output: full).outcome()
+        expectRefused(outcome, "standard output", "No space left on device")
+    }
+
+    @Test(arguments: [["info"], ["map", "--output", "json"], ["digest"], ["check"], ["--help"]])
+    func aReaderOfTheResultThatGoesAwayIsNoFailure(verb: [String]) throws {
+        let script = "shift; { sleep 0.1; \"$0\" \"$@\"; echo \"status $?\" >&2; } | true"
+        let arguments = verb == ["--help"] ? verb : verb + [source]
+        let outcome = try RunningProcess("bash", ["-c", script, LatheBinary.path(), "-"] + arguments).outcome()
+        #expect(outcome.errors == "status 0\n")
+    }
+}

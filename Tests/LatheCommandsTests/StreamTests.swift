@@ -1,0 +1,87 @@
+import Foundation
+import LatheTestSupport
+import Testing
+
+/// `-`: standard input and standard output, files and pipes.
+@Suite struct StreamTests {
+    private let directory: TemporaryDirectory
+    private let source: String
+
+    init() throws {
+        directory = try TemporaryDirectory()
+        source = directory.file("source.raw")
+        let content =
+            Content.mixed(length: 3_000_320, seed: 51) + [UInt8](repeating: 0, count: 4 << 20)
+            + Content.full(length: 100_000, seed: 52)
+        try Data(content).write(to: URL(filePath: source))
+    }
+
+    @Test(arguments: OutputVariant.all) func aPipeGetsTheBytesOfTheFile(variant: OutputVariant) throws {
+        let arguments = variant.arguments.joined(separator: " ")
+        let file = directory.file("file")
+        let piped = directory.file("piped")
+        let redirected = directory.file("redirected")
+        let made = try shell(
+            """
+            set -e -o pipefail
+            "$1" convert -q -f raw \(arguments) "$2" "$3"
+            "$1" convert -q -f raw \(arguments) "$2" - | cat > "$4"
+            "$1" convert -q -f raw \(arguments) "$2" - > "$5"
+            cmp "$3" "$4"
+            cmp "$3" "$5"
+            """, source, file, piped, redirected)
+        #expect(made.status == 0, "\(made.testDescription)")
+    }
+
+    @Test(arguments: OutputVariant.all) func aPipeIsReadLikeTheFile(variant: OutputVariant) throws {
+        let arguments = variant.arguments.joined(separator: " ")
+        let made = try shell(
+            """
+            set -e -o pipefail
+            "$1" convert -q -f raw \(arguments) "$2" "$3"
+            cat "$2" | "$1" convert -q -f raw \(arguments) - "$4"
+            cmp "$3" "$4"
+            "$1" convert -q -f raw \(arguments) - - < "$2" | cmp "$3" -
+            "$1" digest -f raw "$2" | cut -d' ' -f1 > "$5"
+            cat "$3" | "$1" digest -f \(variant.format) - | cut -d' ' -f1 | cmp "$5" -
+            "$1" compare -q -f \(variant.format) -F raw - "$2" < "$3"
+            "$1" info -f \(variant.format) - < "$3" > "$5"
+            """, source, directory.file("file"), directory.file("piped"), directory.file("digest"))
+        #expect(made.status == 0, "\(made.testDescription)")
+    }
+
+    @Test func anEmptyPipeIsAnEmptyDisk() throws {
+        let image = directory.file("image.qcow2")
+        #expect(try lathe("convert", "-f", "raw", "-O", "qcow2", "-", image).status == 0)
+        #expect(try lathe("info", "--output", "json", image).json()["virtual-size"]?.number == 0)
+    }
+
+    @Test func theReportOfAStreamGoesToStandardError() throws {
+        let outcome = try lathe("convert", "-f", "raw", "-O", "raw", "--output", "json", source, "-")
+        #expect(outcome.status == 0)
+        #expect(outcome.output == (try Data(contentsOf: URL(filePath: source))))
+        let report = try JSONDecoder().decode(JSONValue.self, from: Data(outcome.errors.utf8))
+        #expect(report["filename"]?.text == "-")
+    }
+
+    @Test func aReaderOfTheImageThatGoesAwayIsAnError() throws {
+        let outcome = try shell(
+            "{ \"$1\" convert -q -f raw -O raw \"$2\" -; echo \"status $?\" >&2; } | head -c 5 > /dev/null", source)
+        #expect(outcome.errors.hasPrefix("lathe: standard output: Broken pipe"))
+        #expect(outcome.errors.hasSuffix("status 1\n"))
+    }
+
+    @Test func aFullDiskBehindStandardOutputIsAnError() throws {
+        let full = try FileHandle(forWritingTo: URL(filePath: "/dev/full"))
+        let outcome = try lathe("convert", "-q", "-f", "raw", "-O", "qcow2", source, "-", output: full)
+        #expect(outcome.status == 1)
+        #expect(outcome.errors.contains("No space left on device; free some space"))
+    }
+
+    @Test func verificationOfAStreamIsRefused() throws {
+        let outcome = try lathe("convert", "--verify", "-f", "raw", "-O", "raw", source, "-")
+        #expect(outcome.status == 1)
+        #expect(outcome.errors.contains("--verify"))
+        #expect(outcome.output.isEmpty)
+    }
+}
