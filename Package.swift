@@ -39,7 +39,9 @@ let package = Package(
     targets: [
         module("ImageModel"),
         module("ImageFormats", ["ImageModel"]),
-        module("ImageCodecs", ["ImageModel", "CISAL", "CDeflate", "CZstd", .product(name: "Crypto", package: "swift-crypto")]),
+        module(
+            "ImageCodecs",
+            ["ImageModel", "CISAL", "CDeflate", "CZstd", .product(name: "Crypto", package: "swift-crypto")]),
         module("ImageFiles", ["ImageModel", "CImageKernels"]),
         module("ImagePipeline", ["ImageModel", "ImageFormats", "ImageCodecs"]),
         module(
@@ -60,7 +62,10 @@ let package = Package(
         tests("ImageFormatsTests", ["ImageFormats", "ImageModel", "LatheTestSupport"]),
         tests(
             "ImageFilesTests",
-            ["ImageFiles", "ImagePipeline", "ImageFormats", "ImageCodecs", "ImageModel", "CImageKernels", "LatheTestSupport"]),
+            [
+                "ImageFiles", "ImagePipeline", "ImageFormats", "ImageCodecs", "ImageModel", "CImageKernels",
+                "LatheTestSupport",
+            ]),
         tests(
             "ImagePipelineTests", ["ImagePipeline", "ImageFormats", "ImageCodecs", "ImageModel", "LatheTestSupport"]),
         // Runs the real binary as its users do, so it sees no library of ours but the test support.

@@ -29,7 +29,9 @@ public final class FileSink: ImageSink {
         self.path = path
         self.replacing = replacing
         self.calls = calls
-        if unnamed, let descriptor = try? FileDescriptor(path: Self.directory(of: path), flags: O_RDWR | lathe_O_TMPFILE) {
+        if unnamed,
+            let descriptor = try? FileDescriptor(path: Self.directory(of: path), flags: O_RDWR | lathe_O_TMPFILE)
+        {
             self.descriptor = descriptor
             temporaryPath = nil
         } else {
@@ -127,7 +129,9 @@ public final class FileSink: ImageSink {
 
     /// Refuses a destination that is there, unless it may be replaced and is a regular file.
     private static func requireFree(_ path: String, replacing: Bool) throws(ImageError) {
-        guard !path.isEmpty else { throw ImageError(.invalidOption, "the destination has no name; name a file to write") }
+        guard !path.isEmpty else {
+            throw ImageError(.invalidOption, "the destination has no name; name a file to write")
+        }
         var status = stat()
         guard unsafe lstat(path, &status) == 0 else {
             if errno == ENOENT { return }
@@ -135,7 +139,8 @@ public final class FileSink: ImageSink {
         }
         guard status.isRegularFile else {
             throw ImageError(
-                .destinationExists, "the destination is there and is not a regular file; name a file that can be made anew",
+                .destinationExists,
+                "the destination is there and is not a regular file; name a file that can be made anew",
                 path: path)
         }
         guard replacing else { throw exists(path) }

@@ -37,7 +37,8 @@ public final class FileSource: ImageSource {
         guard status.isRegularFile || status.isBlockDevice else {
             let what = status.isDirectory ? "a directory" : "neither a file nor a block device"
             throw ImageError(
-                .unsupported, "this is \(what); name an image file, a block device, or '-' for standard input", path: name)
+                .unsupported, "this is \(what); name an image file, a block device, or '-' for standard input",
+                path: name)
         }
         let end = lseek(descriptor.number, 0, SEEK_END)
         guard end >= 0 else { throw systemError("lseek", errno, path: name) }
@@ -94,7 +95,8 @@ public final class FileSource: ImageSource {
         while done < Int(range.length) {
             let place = range.start.bytes + UInt64(done)
             let count = unsafe buffer.withUnsafeMutableBytes { bytes in
-                let room = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[index + done..<index + Int(range.length)])
+                let room = unsafe UnsafeMutableRawBufferPointer(
+                    rebasing: bytes[index + done..<index + Int(range.length)])
                 return unsafe pread(descriptor.number, room.baseAddress, room.count, off_t(place))
             }
             if count > 0 {
@@ -135,7 +137,8 @@ public final class FileSource: ImageSource {
             return error
         }
         return ImageError(
-            .inputOutput, "a part of the file could not be read", path: name, offset: FileOffset(offset), operation: "mmap")
+            .inputOutput, "a part of the file could not be read", path: name, offset: FileOffset(offset),
+            operation: "mmap")
     }
 
     private func requireSameLength() throws(ImageError) {
@@ -143,7 +146,8 @@ public final class FileSource: ImageSource {
         let now = UInt64(max(0, try descriptor.status(path: name).st_size))
         guard now >= length else {
             throw ImageError(
-                .sourceChanged, "the file had \(length) bytes when it was opened and was cut to \(now) while it was read",
+                .sourceChanged,
+                "the file had \(length) bytes when it was opened and was cut to \(now) while it was read",
                 path: name, offset: FileOffset(now))
         }
     }

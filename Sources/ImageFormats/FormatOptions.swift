@@ -28,7 +28,8 @@ public struct FormatOptions: Hashable, Sendable {
     /// Adds an option that a flag of its own implies; one that says otherwise is an error.
     public mutating func imply(_ key: String, _ value: String, because flag: String) throws(ImageError) {
         if let given = values[key], given != value {
-            throw ImageError(.invalidOption, "\(flag) needs \(key)=\(value), but -o says \(key)=\(given); drop one of them")
+            throw ImageError(
+                .invalidOption, "\(flag) needs \(key)=\(value), but -o says \(key)=\(given); drop one of them")
         }
         values[key] = value
     }
@@ -54,7 +55,8 @@ public struct FormatOptions: Hashable, Sendable {
         guard let number = Int(given), range.contains(number) else {
             throw ImageError(
                 .invalidOption,
-                "option \(key)=\(given) is out of range; \(key) is a number from \(range.lowerBound) to \(range.upperBound)")
+                "option \(key)=\(given) is out of range; \(key) is a number from \(range.lowerBound) to \(range.upperBound)"
+            )
         }
         return number
     }

@@ -82,7 +82,8 @@ struct ChunkContent: ~Copyable {
     private mutating func fillWithZeros(_ range: Range<Int>) {
         guard !range.isEmpty else { return }
         unsafe buffer.withUnsafeMutableBytes { bytes in
-            _ = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[range]).initializeMemory(as: UInt8.self, repeating: 0)
+            _ = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[range]).initializeMemory(
+                as: UInt8.self, repeating: 0)
         }
     }
 

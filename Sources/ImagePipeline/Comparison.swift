@@ -49,7 +49,8 @@ extension DiskImage {
         try source.requireUnchanged()
         try other.source.requireUnchanged()
         return ComparisonResult(
-            firstDifference: first.withLock { $0 }.map { GuestOffset($0) }, sizesDiffer: virtualSize != other.virtualSize)
+            firstDifference: first.withLock { $0 }.map { GuestOffset($0) },
+            sizesDiffer: virtualSize != other.virtualSize)
     }
 }
 

@@ -1,6 +1,6 @@
+internal import ImageCodecs
 public import ImageFormats
 public import ImageModel
-internal import ImageCodecs
 internal import Synchronization
 
 /// Turns a disk into an image of some format, in one pass over the source.

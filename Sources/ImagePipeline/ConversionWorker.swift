@@ -48,7 +48,8 @@ struct ConversionWorker: ~Copyable {
         plan.removeAll()
         segments.removeAll(keepingCapacity: true)
         if compressor == nil {
-            let all = GuestRange(start: chunkRange.start, length: min(contentLength, chunkRange.end.bytes) - chunkRange.start.bytes)
+            let all = GuestRange(
+                start: chunkRange.start, length: min(contentLength, chunkRange.end.bytes) - chunkRange.start.bytes)
             try plan.place(policy == .noHoles ? [all] : content.pieces, with: &encoder, metadata: &segments)
         } else {
             try compressor?.place(with: &encoder, metadata: &segments)

@@ -38,7 +38,8 @@ public struct ExtentWalk: Sendable {
             batch = [extent.dropping(length)] + batch
         }
         return MappedExtent(
-            range: GuestRange(start: extent.range.start, length: length), mapping: kind == .data ? extent.mapping : .zero)
+            range: GuestRange(start: extent.range.start, length: length),
+            mapping: kind == .data ? extent.mapping : .zero)
     }
 }
 

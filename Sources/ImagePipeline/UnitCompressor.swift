@@ -33,7 +33,8 @@ struct UnitCompressor: ~Copyable {
             let touched = piece.start.bytes / unitSize...(piece.end.bytes - 1) / unitSize
             for index in touched where index != units.last?.index {
                 let start = stored.count
-                try content.withBytes(of: GuestRange(index * unitSize, length: unitSize)) { (bytes) throws(ImageError) in
+                try content.withBytes(of: GuestRange(index * unitSize, length: unitSize)) {
+                    (bytes) throws(ImageError) in
                     _ = compressor.compress(bytes, into: &stored)
                 }
                 units.append(Unit(index: index, stored: start..<stored.count))

@@ -69,6 +69,8 @@ public struct WorkOptions: Sendable {
 
     /// - Throws: `cancelled`.
     public func requireGoingOn() throws(ImageError) {
-        if cancellation?.isCancelled ?? false { throw ImageError(.cancelled, "stopped on request; nothing was left behind") }
+        if cancellation?.isCancelled ?? false {
+            throw ImageError(.cancelled, "stopped on request; nothing was left behind")
+        }
     }
 }

@@ -45,7 +45,8 @@ struct WorkFlags: ParsableArguments {
             "How many threads work; the result never depends on it. (default: one a processor)", valueName: "N"))
     var threads: Int?
 
-    @Option(help: "Progress on standard error: auto shows a bar on a terminal; json prints a line of JSON now and then.")
+    @Option(
+        help: "Progress on standard error: auto shows a bar on a terminal; json prints a line of JSON now and then.")
     var progress: ProgressMode = .auto
 
     @Flag(name: .customShort("p"), help: "The same as --progress bar.")

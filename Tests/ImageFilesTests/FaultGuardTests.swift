@@ -34,13 +34,11 @@ import Testing
         #expect(after?.code == .sourceChanged)
     }
 
-    @Test func preparingWhatIsGoneIsAnError() throws {
+    @Test func copyingWhatIsGoneIsAnError() throws {
         let source = try cutSource("image")
-        let range = FileRange(0, length: UInt64(Self.length))
+        var buffer = [UInt8](repeating: 0, count: Self.length)
         let error = #expect(throws: ImageError.self) {
-            try source.prepare(range)
-            // A kernel without the advice learns it from the read.
-            _ = try source.read(range)
+            try source.read(FileRange(0, length: UInt64(Self.length)), into: &buffer, at: 0)
         }
         #expect(error?.code == .sourceChanged)
     }

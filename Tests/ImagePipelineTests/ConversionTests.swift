@@ -39,7 +39,8 @@ import Testing
     @Test func progressEndsAtTheVirtualSize() throws {
         let progress = WorkProgress()
         let content = SampleDisk.mixed(length: 4 << 20, seed: 13)
-        _ = try Conversion(try Self.raw(content), to: .vdi, work: WorkOptions(progress: progress)).run(into: MemorySink())
+        _ = try Conversion(try Self.raw(content), to: .vdi, work: WorkOptions(progress: progress)).run(
+            into: MemorySink())
         #expect(progress.done == 4 << 20)
         #expect(progress.total == 4 << 20)
     }
@@ -97,7 +98,8 @@ import Testing
             _ = try Conversion(try Self.raw(content), to: other.format, options: FormatOptions(other.options))
                 .run(into: direct)
             let image = try DiskImage(first.memory, format: variant.format)
-            let result = try Conversion(image, to: other.format, options: FormatOptions(other.options)).run(into: viaFirst)
+            let result = try Conversion(image, to: other.format, options: FormatOptions(other.options)).run(
+                into: viaFirst)
             #expect(result.fingerprint == made.fingerprint)
             #expect(viaFirst.memory == direct.memory, "by way of \(variant.name) to \(other.name)")
         }

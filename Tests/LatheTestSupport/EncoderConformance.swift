@@ -72,7 +72,9 @@ public struct EncodedImage: Sendable {
     }
 
     /// Holds the reader's mapping against the encoder's places, unit by unit, and wants the checker to find nothing.
-    public func expectFaithful(_ format: ImageFormat, batch: Int = 1000, sourceLocation: SourceLocation = #_sourceLocation)
+    public func expectFaithful(
+        _ format: ImageFormat, batch: Int = 1000, sourceLocation: SourceLocation = #_sourceLocation
+    )
         throws
     {
         var seen: Set<UInt64> = []

@@ -6,7 +6,9 @@ public enum SampleDisk {
         var bytes: [UInt8] = []
         bytes.reserveCapacity(length)
         while bytes.count < length {
-            let run = min(length - bytes.count, Int.random(in: 1...(64 << Int.random(in: 0...13, using: &generator)), using: &generator))
+            let run = min(
+                length - bytes.count,
+                Int.random(in: 1...(64 << Int.random(in: 0...13, using: &generator)), using: &generator))
             switch Int.random(in: 0..<5, using: &generator) {
             case 0: for _ in 0..<run { bytes.append(UInt8.random(in: 0...255, using: &generator)) }
             case 1: appendText(to: &bytes, run)

@@ -17,7 +17,8 @@ public enum VDIChecker: ImageChecker {
 
     private static func checkHeader(_ header: VDIHeader, _ report: inout CheckReport) {
         if header.creationUUID.isZero {
-            report.add(.corruption, "the creation UUID is null, and VirtualBox refuses such an image", at: FileOffset(392))
+            report.add(
+                .corruption, "the creation UUID is null, and VirtualBox refuses such an image", at: FileOffset(392))
         }
         if header.modificationUUID.isZero {
             report.add(
@@ -25,7 +26,8 @@ public enum VDIChecker: ImageChecker {
         }
         if header.diskSize % sectorSize != 0 {
             report.add(
-                .warning, "the disk size of \(header.diskSize) bytes is not in whole sectors: QEMU rounds up, VirtualBox down",
+                .warning,
+                "the disk size of \(header.diskSize) bytes is not in whole sectors: QEMU rounds up, VirtualBox down",
                 at: FileOffset(368))
         }
         if header.allocatedBlocks > header.blockCount {
@@ -78,7 +80,8 @@ public enum VDIChecker: ImageChecker {
         let needed = min(header.blockSize, header.virtualSize - guest.bytes)
         if start + needed > fileLength {
             report.add(
-                .corruption, "map entry \(block) points at bytes \(start) to \(start + needed), past the file's end at "
+                .corruption,
+                "map entry \(block) points at bytes \(start) to \(start + needed), past the file's end at "
                     + "\(fileLength)", at: entryOffset, guest: guest)
         }
     }

@@ -88,7 +88,8 @@ extension VDIHeader {
         }
         let headerLength: UInt32 = bytes.littleEndian(at: 72)
         guard headerLength >= Self.minimumHeaderLength else {
-            throw damage(.corrupt, "VDI header length is \(headerLength), expected \(Self.minimumHeaderLength) or more", 72)
+            throw damage(
+                .corrupt, "VDI header length is \(headerLength), expected \(Self.minimumHeaderLength) or more", 72)
         }
         let rawType: UInt32 = bytes.littleEndian(at: 76)
         guard let type = ImageType(rawValue: rawType) else {
@@ -121,7 +122,8 @@ extension VDIHeader {
                     + "image names: merge it with its parent first", 76)
         }
         guard blockSize.nonzeroBitCount == 1, VDITables.blockSizes.contains(blockSize) else {
-            throw refusal(.corrupt, "VDI block size is \(blockSize), expected a power of two from 128 KiB to 128 MiB", 376)
+            throw refusal(
+                .corrupt, "VDI block size is \(blockSize), expected a power of two from 128 KiB to 128 MiB", 376)
         }
         guard blockCount == diskSize.dividedRoundingUp(by: blockSize) else {
             throw refusal(
@@ -130,7 +132,8 @@ extension VDIHeader {
                     + "\(diskSize.dividedRoundingUp(by: blockSize))", 384)
         }
         guard blockCount <= VDITables.maximumBlockCount else {
-            throw refusal(.limitExceeded, "VDI has \(blockCount) blocks; at most \(VDITables.maximumBlockCount) can be", 384)
+            throw refusal(
+                .limitExceeded, "VDI has \(blockCount) blocks; at most \(VDITables.maximumBlockCount) can be", 384)
         }
         guard mapOffset >= Self.encodedLength - 56, mapOffset % 4 == 0 else {
             throw refusal(.corrupt, "VDI block map at \(mapOffset) lies in the header", 340)
@@ -139,7 +142,8 @@ extension VDIHeader {
             throw refusal(.corrupt, "VDI data area at \(dataOffset) overlaps the block map at \(mapOffset)", 344)
         }
         guard blockExtra <= blockSize else {
-            throw refusal(.corrupt, "VDI has \(blockExtra) extra bytes a block, more than the block's \(blockSize)", 380)
+            throw refusal(
+                .corrupt, "VDI has \(blockExtra) extra bytes a block, more than the block's \(blockSize)", 380)
         }
     }
 }

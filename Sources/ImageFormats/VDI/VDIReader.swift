@@ -30,7 +30,8 @@ public struct VDIReader: ImageReader {
         let end = range.end.bytes
         let blocks = range.start.bytes / blockSize..<end.dividedRoundingUp(by: blockSize)
         var list = ExtentList()
-        try VDITables.forEachEntry(of: blocks, mapAt: header.mapOffset, in: source) { (block, entry) throws(ImageError) in
+        try VDITables.forEachEntry(of: blocks, mapAt: header.mapOffset, in: source) {
+            (block, entry) throws(ImageError) in
             let start = max(block * blockSize, range.start.bytes)
             let length = min((block + 1) * blockSize, end) - start
             let mapping: Mapping

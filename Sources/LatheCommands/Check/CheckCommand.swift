@@ -12,7 +12,9 @@ struct CheckCommand: ParsableCommand {
             aside), 1 the check could not be done, 2 corruptions, 3 leaks only.
             """)
 
-    @Option(name: .customShort("f"), help: ArgumentHelp("The image's format; without it, the content shows.", valueName: "fmt"))
+    @Option(
+        name: .customShort("f"),
+        help: ArgumentHelp("The image's format; without it, the content shows.", valueName: "fmt"))
     var format: ImageFormat?
 
     @Option(help: "For people or for programs.")
@@ -109,7 +111,9 @@ struct CheckPayload: Encodable {
         } else if corruptions + leaks == 0 {
             lines.append("No errors were found on the image.")
         }
-        if corruptions > 0 { lines.append("\(corruptions) corruptions were found: content may be lost or read wrongly.") }
+        if corruptions > 0 {
+            lines.append("\(corruptions) corruptions were found: content may be lost or read wrongly.")
+        }
         if leaks > 0 { lines.append("\(leaks) leaks were found: space is wasted, content is not harmed.") }
         if totalClusters > 0 {
             lines.append(

@@ -49,7 +49,9 @@ struct CompareCommand: ParsableCommand {
 
         func text(strict: Bool) -> String {
             var lines: [String] = []
-            if sizesDiffer { lines.append(strict ? "Strict mode: Image size mismatch!" : "Warning: Image size mismatch!") }
+            if sizesDiffer {
+                lines.append(strict ? "Strict mode: Image size mismatch!" : "Warning: Image size mismatch!")
+            }
             if let firstDifference {
                 lines.append("Content mismatch at offset \(firstDifference)!")
             } else if identical {

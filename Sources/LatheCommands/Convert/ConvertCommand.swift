@@ -29,13 +29,16 @@ struct ConvertCommand: ParsableCommand {
               lathe convert -O qcow2 disk.raw - | ssh host 'cat > disk.qcow2'
             """)
 
-    @Option(name: .customShort("f"), help: ArgumentHelp("The source's format; without it, the content shows.", valueName: "fmt"))
+    @Option(
+        name: .customShort("f"),
+        help: ArgumentHelp("The source's format; without it, the content shows.", valueName: "fmt"))
     var sourceFormat: ImageFormat?
 
     @Option(name: .customShort("O"), help: ArgumentHelp("The format to write.", valueName: "fmt"))
     var format: ImageFormat
 
-    @Option(name: .customShort("o"), help: ArgumentHelp("Options of the format to write; see above.", valueName: "k=v,…"))
+    @Option(
+        name: .customShort("o"), help: ArgumentHelp("Options of the format to write; see above.", valueName: "k=v,…"))
     var options: [String] = []
 
     @Flag(name: .customShort("c"), help: "Compress: the same as -o subformat=streamOptimized, for vmdk.")
@@ -98,7 +101,8 @@ struct ConvertCommand: ParsableCommand {
         }
         let image = try ImageOpening.image(source, format: sourceFormat, work.cancellation)
         return Conversion(
-            image, to: format, options: options, sparsePolicy: try sparsePolicy(), timestamp: try timestamp(), work: work)
+            image, to: format, options: options, sparsePolicy: try sparsePolicy(), timestamp: try timestamp(),
+            work: work)
     }
 
     private func convertToFile(_ conversion: Conversion, _ work: WorkOptions) throws(ImageError) -> ConversionResult {
@@ -118,10 +122,12 @@ struct ConvertCommand: ParsableCommand {
     /// A stream can't go back to its header, so the source is read twice: first for the metadata, then for the data.
     private func convertToStandardOutput(_ conversion: Conversion) throws(ImageError) -> ConversionResult {
         guard !verify else {
-            throw ImageError(.invalidOption, "--verify reads the result back, and standard output can't be: leave it out")
+            throw ImageError(
+                .invalidOption, "--verify reads the result back, and standard output can't be: leave it out")
         }
         guard isatty(STDOUT_FILENO) == 0 else {
-            throw ImageError(.invalidOption, "an image is nothing for a terminal: redirect standard output, or name a file")
+            throw ImageError(
+                .invalidOption, "an image is nothing for a terminal: redirect standard output, or name a file")
         }
         let spool = try MetadataSpool()
         let planned = try conversion.run(into: spool)

@@ -46,7 +46,8 @@ struct ConvertReport: Encodable {
 
     var sentence: String {
         let speed = seconds > 0 ? Double(contentBytes) / seconds / 1e6 : 0
-        return "\(filename): \(format), \(Rendering.size(virtualSize)) disk with \(Rendering.size(contentBytes)) of data in "
+        return
+            "\(filename): \(format), \(Rendering.size(virtualSize)) disk with \(Rendering.size(contentBytes)) of data in "
             + "\(Rendering.size(objectLength)); \(Rendering.fixed(seconds, digits: 2)) s, "
             + "\(Rendering.fixed(speed, digits: 0)) MB/s; fingerprint \(fingerprint)" + (verified ? ", verified" : "")
     }

@@ -21,7 +21,9 @@ struct DigestCommand: ParsableCommand {
     @Option(help: "crc64ecma is the fingerprint.")
     var algorithm: Algorithm = .crc64ecma
 
-    @Option(name: .customShort("f"), help: ArgumentHelp("The image's format; without it, the content shows.", valueName: "fmt"))
+    @Option(
+        name: .customShort("f"),
+        help: ArgumentHelp("The image's format; without it, the content shows.", valueName: "fmt"))
     var format: ImageFormat?
 
     @Option(help: "For people or for programs.")

@@ -9,7 +9,9 @@ struct InfoCommand: ParsableCommand {
         abstract: "Show what an image's header says.",
         discussion: "The keys of --output json are those of 'qemu-img info --output json'. Nothing else is opened.")
 
-    @Option(name: .customShort("f"), help: ArgumentHelp("The image's format; without it, the content shows.", valueName: "fmt"))
+    @Option(
+        name: .customShort("f"),
+        help: ArgumentHelp("The image's format; without it, the content shows.", valueName: "fmt"))
     var format: ImageFormat?
 
     @Option(help: "For people or for programs.")

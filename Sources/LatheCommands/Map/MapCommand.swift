@@ -12,7 +12,9 @@ struct MapCommand: ParsableCommand {
             are printed as they are found, whatever their number.
             """)
 
-    @Option(name: .customShort("f"), help: ArgumentHelp("The image's format; without it, the content shows.", valueName: "fmt"))
+    @Option(
+        name: .customShort("f"),
+        help: ArgumentHelp("The image's format; without it, the content shows.", valueName: "fmt"))
     var format: ImageFormat?
 
     @Option(help: "For people or for programs.")
