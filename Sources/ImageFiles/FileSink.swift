@@ -101,7 +101,9 @@ public final class FileSink: ImageSink {
         try FileSource(duplicating: descriptor.number, name: path)
     }
 
-    /// Lets the file appear under its name. Without a call the file vanishes with the sink.
+    /// Lets the file appear under its name.
+    ///
+    /// Without a call the file vanishes with the sink.
     ///
     /// - Throws: `destination-exists` where somebody else was there first; `input-output`.
     public func commit() throws(ImageError) {

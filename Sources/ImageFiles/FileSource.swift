@@ -87,8 +87,10 @@ public final class FileSource: ImageSource {
         return FileRange(UInt64(data), length: end - UInt64(data))
     }
 
-    /// Copied by `pread`, mapped or not: for large runs it takes less time than mapping them in and out again, and a file that
-    /// is cut short meanwhile is a short count and no fault. `benchmarks/README.md` has the figures.
+    /// Copied by `pread`, mapped or not: for large runs it takes less time than mapping them in and out again, and a
+    /// file that is cut short meanwhile is a short count and no fault.
+    ///
+    /// `benchmarks/README.md` has the figures.
     public func read(_ range: FileRange, into buffer: inout [UInt8], at index: Int) throws(ImageError) {
         try requireHeld(range)
         var done = 0

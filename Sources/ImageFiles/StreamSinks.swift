@@ -42,7 +42,9 @@ public final class StreamSink: ImageSink {
     private let name: String
     private let metadata: FileSource
     private let calls: SystemCalls
-    /// How far the stream has been written. Calls come one at a time, and each sees what the last one left.
+    /// How far the stream has been written.
+    ///
+    /// Calls come one at a time, and each sees what the last one left.
     private let position = Position()
 
     /// - Parameters:

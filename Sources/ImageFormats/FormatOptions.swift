@@ -34,7 +34,9 @@ public struct FormatOptions: Hashable, Sendable {
         values[key] = value
     }
 
-    /// Takes an option that must be one of `choices`; the first is the default. Names compare without case.
+    /// Takes an option that must be one of `choices`; the first is the default.
+    ///
+    /// Names compare without case.
     public mutating func take(_ key: String, oneOf choices: [String]) throws(ImageError) -> String {
         known.append(key)
         guard let given = values.removeValue(forKey: key) else { return choices[0] }
@@ -61,7 +63,9 @@ public struct FormatOptions: Hashable, Sendable {
         return number
     }
 
-    /// Refuses what no call has taken. An encoder calls it when it has taken all that it knows.
+    /// Refuses what no call has taken.
+    ///
+    /// An encoder calls it when it has taken all that it knows.
     public func requireAllTaken(by format: ImageFormat) throws(ImageError) {
         guard let stray = values.keys.min() else { return }
         let list = known.isEmpty ? "it has none" : "it has \(known.sorted().joined(separator: ", "))"

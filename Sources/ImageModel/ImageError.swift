@@ -2,7 +2,9 @@
 ///
 /// The message names what was found, what was expected and what to do; `path`, `offset` and `operation` say where.
 public struct ImageError: Error, Sendable {
-    /// The kind of failure. Codes are stable: programs may compare them and print them.
+    /// The kind of failure.
+    ///
+    /// Codes are stable: programs may compare them and print them.
     public struct Code: RawRepresentable, Hashable, Sendable {
         public let rawValue: String
         public init(rawValue: String) { self.rawValue = rawValue }

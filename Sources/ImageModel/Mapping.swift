@@ -10,9 +10,13 @@ public enum CompressionMethod: String, Hashable, Sendable {
 
 /// A unit that is stored compressed: it must be inflated whole to read any part of it.
 public struct CompressedUnit: Hashable, Sendable {
-    /// Where its stored bytes are. The stream may end before the range does: qcow2 counts whole sectors.
+    /// Where its stored bytes are.
+    ///
+    /// The stream may end before the range does: qcow2 counts whole sectors.
     public var stored: FileRange
-    /// The guest bytes that it inflates to. The last unit of a disk may reach past the virtual size.
+    /// The guest bytes that it inflates to.
+    ///
+    /// The last unit of a disk may reach past the virtual size.
     public var content: GuestRange
     public var method: CompressionMethod
 

@@ -12,7 +12,9 @@ public struct GuestOffset: Hashable, Comparable, Sendable {
     public static func - (left: Self, right: Self) -> UInt64 { left.bytes - right.bytes }
 }
 
-/// A place in the image file or object, in bytes. QEMU calls it the host offset.
+/// A place in the image file or object, in bytes.
+///
+/// QEMU calls it the host offset.
 public struct FileOffset: Hashable, Comparable, Sendable {
     public let bytes: UInt64
 
@@ -56,7 +58,9 @@ public struct FileRange: Hashable, Sendable {
 }
 
 extension UInt64 {
-    /// The smallest multiple of `step` that is not less than the value; nil where that leaves 64 bits. `step` is not 0.
+    /// The smallest multiple of `step` that is not less than the value; nil where that leaves 64 bits.
+    ///
+    /// `step` is not 0.
     public func roundedUp(toMultipleOf step: UInt64) -> UInt64? {
         let remainder = self % step
         if remainder == 0 { return self }
@@ -64,9 +68,13 @@ extension UInt64 {
         return overflow ? nil : sum
     }
 
-    /// The greatest multiple of `step` that is not more than the value. `step` is not 0.
+    /// The greatest multiple of `step` that is not more than the value.
+    ///
+    /// `step` is not 0.
     public func roundedDown(toMultipleOf step: UInt64) -> UInt64 { self - self % step }
 
-    /// How many steps it takes to cover the value: `ceil(value / step)`. `step` is not 0.
+    /// How many steps it takes to cover the value: `ceil(value / step)`.
+    ///
+    /// `step` is not 0.
     public func dividedRoundingUp(by step: UInt64) -> UInt64 { self / step + (self % step == 0 ? 0 : 1) }
 }

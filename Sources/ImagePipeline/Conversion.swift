@@ -48,7 +48,9 @@ public struct Conversion: Sendable {
     }
 }
 
-/// Which zeros of an allocated unit are left as holes. Units that are all zero are never stored, unless nothing is a hole.
+/// Which zeros of an allocated unit are left as holes.
+///
+/// Units that are all zero are never stored, unless nothing is a hole.
 public enum SparsePolicy: Hashable, Sendable {
     /// Every run of zeros, from one file-system block (4096 bytes) on.
     case allHoles

@@ -34,10 +34,14 @@ public final class CancellationFlag: Sendable {
 
 /// What every kind of work over a disk takes.
 public struct WorkOptions: Sendable {
-    /// How many threads work, 1 to 256. The result never depends on it.
+    /// How many threads work, 1 to 256.
+    ///
+    /// The result never depends on it.
     public var threads: Int
-    /// Guest bytes that a thread takes at once, a power of two from 64 KiB to 8 MiB; raised to the allocation unit where that
-    /// is larger. The result never depends on it.
+    /// Guest bytes that a thread takes at once, a power of two from 64 KiB to 8 MiB; raised to the allocation unit
+    /// where that is larger.
+    ///
+    /// The result never depends on it.
     public var chunkSize: UInt64
     public var progress: WorkProgress?
     public var cancellation: CancellationFlag?

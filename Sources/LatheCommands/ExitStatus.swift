@@ -1,6 +1,8 @@
 internal import ArgumentParser
 
-/// What `lathe` answers its caller. Where `qemu-img` has a code for the same thing, it is the same.
+/// What `lathe` answers its caller.
+///
+/// Where `qemu-img` has a code for the same thing, it is the same.
 ///
 /// | Code | Meaning |
 /// |---|---|

@@ -1,6 +1,8 @@
 public import ImageModel
 
-/// A raw image: every guest byte at its own offset. A last sector that is not whole is filled with zeros, as QEMU does.
+/// A raw image: every guest byte at its own offset.
+///
+/// A last sector that is not whole is filled with zeros, as QEMU does.
 public struct RawReader: ImageReader {
     public let contentLength: UInt64
     public let virtualSize: UInt64
