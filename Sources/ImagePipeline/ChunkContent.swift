@@ -79,6 +79,11 @@ struct ChunkContent: ~Copyable {
         fillWithZeros(place..<buffer.count)
     }
 
+    /// Makes the whole front of the chunk, up to a guest offset, one piece, zeros and all; after `fillGaps`.
+    mutating func keepAll(upTo end: GuestOffset) {
+        pieces = [GuestRange(start: start, length: end - start)]
+    }
+
     private mutating func fillWithZeros(_ range: Range<Int>) {
         guard !range.isEmpty else { return }
         unsafe buffer.withUnsafeMutableBytes { bytes in

@@ -12,7 +12,6 @@ struct ConversionWorker: ~Copyable {
     private var content: ChunkContent
     private var compressor: UnitCompressor?
     private var plan: WritePlan
-    private var chunkRange = GuestRange(0, length: 0)
     private var segments: [MetadataSegment] = []
 
     init(_ conversion: Conversion, chunkSize: UInt64, unitSize: UInt64, storage: UnitStorage) throws(ImageError) {
@@ -27,11 +26,11 @@ struct ConversionWorker: ~Copyable {
 
     /// Loads a chunk, finds what is not zero in it, and compresses that where the format asks for it.
     mutating func scan(_ chunk: Chunk) throws(ImageError) {
-        chunkRange = chunk.range
         try content.load(chunk)
         content.dropZeros()
         for piece in content.pieces { totals.contentBytes += piece.length }
         if policy != .allHoles || compressor != nil { content.fillGaps() }
+        if policy == .noHoles { content.keepAll(upTo: GuestOffset(min(chunk.range.end.bytes, contentLength))) }
         guard compressor != nil else { return }
         var sum = totals.content
         for piece in content.pieces {
@@ -48,9 +47,7 @@ struct ConversionWorker: ~Copyable {
         plan.removeAll()
         segments.removeAll(keepingCapacity: true)
         if compressor == nil {
-            let all = GuestRange(
-                start: chunkRange.start, length: min(contentLength, chunkRange.end.bytes) - chunkRange.start.bytes)
-            try plan.place(policy == .noHoles ? [all] : content.pieces, with: &encoder, metadata: &segments)
+            try plan.place(content.pieces, with: &encoder, metadata: &segments)
         } else {
             try compressor?.place(with: &encoder, metadata: &segments)
         }
