@@ -181,7 +181,7 @@ import Testing
                 .storage
         }
         #expect(try storage([:]) == .plain)
-        #expect(try storage(["subformat": "streamoptimized"]) == .compressed(.zlib, level: 4))
+        #expect(try storage(["subformat": "streamoptimized"]) == .compressed(.zlib, level: 5))
         #expect(
             try storage(["subformat": "streamOptimized", "compression_level": "12"]) == .compressed(.zlib, level: 12))
     }

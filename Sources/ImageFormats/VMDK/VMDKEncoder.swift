@@ -8,7 +8,10 @@ public struct VMDKEncoder: ImageEncoder {
     /// The grain of a new image, in sectors: 64 KiB.
     static let grainSize: UInt64 = 128
     /// The `compression_level` of a stream, where none is given.
-    static let defaultCompressionLevel = 4
+    ///
+    /// It is libdeflate's lowest level whose output is no larger than that of zlib's default, which QEMU writes: over the
+    /// grains of a Debian file system, level 4 takes 1.1 % more bytes than that, level 5 takes 1.0 % less.
+    static let defaultCompressionLevel = 5
 
     public let unitSize = grainSize * sectorSize
     public let storage: UnitStorage
