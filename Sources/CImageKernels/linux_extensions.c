@@ -9,6 +9,10 @@ const int lathe_O_TMPFILE = O_TMPFILE;
 const int lathe_SEEK_DATA = SEEK_DATA;
 const int lathe_SEEK_HOLE = SEEK_HOLE;
 
+int lathe_reserve(int descriptor, int64_t offset, int64_t length) {
+    return fallocate(descriptor, FALLOC_FL_KEEP_SIZE, offset, length);
+}
+
 int lathe_rename_noreplace(const char *from, const char *to) {
     return renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
 }

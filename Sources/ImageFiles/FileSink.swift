@@ -56,8 +56,20 @@ public final class FileSink: ImageSink {
     private let turn = SleepingLock()
 
     public func write(data: Span<UInt8>, at offset: FileOffset) throws(ImageError) {
-        try turn.withLock { () throws(ImageError) in try writeAll(data, at: offset) }
+        try turn.withLock { () throws(ImageError) in
+            if data.count >= Self.reservedFrom {
+                // Only a hint: where it is refused, the write itself says why, if there is a reason.
+                _ = lathe_reserve(descriptor.number, Int64(offset.bytes), Int64(data.count))
+            }
+            try writeAll(data, at: offset)
+        }
     }
+
+    /// Writes of so many bytes and more have their blocks reserved in one call before.
+    ///
+    /// ext4 else books every block by itself as it is written: of a conversion to disk that took a third of the time.
+    /// Elsewhere it makes no difference (tmpfs) or little.
+    private static let reservedFrom = 256 << 10
 
     private func writeAll(_ data: Span<UInt8>, at offset: FileOffset) throws(ImageError) {
         var failure: ImageError?

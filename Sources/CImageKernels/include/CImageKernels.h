@@ -18,6 +18,9 @@ extern const int lathe_SEEK_HOLE;
 /// rename(2) that fails with EEXIST where `to` is there.
 int lathe_rename_noreplace(const char *from, const char *to);
 
+/// fallocate(2) with FALLOC_FL_KEEP_SIZE: blocks for a range, whose content stays as it is.
+int lathe_reserve(int descriptor, int64_t offset, int64_t length);
+
 /// How many ranges can be guarded at once in a process.
 enum { lathe_guard_capacity = 256 };
 
