@@ -154,7 +154,7 @@ public final class FileSink: ImageSink {
         guard status.isRegularFile else {
             throw ImageError(
                 .destinationExists,
-                "the destination is there and is not a regular file; name a file that can be made anew",
+                "the destination is there and is not a regular file (a link is not followed); name a file that can be made anew",
                 path: path)
         }
         guard replacing else { throw exists(path) }

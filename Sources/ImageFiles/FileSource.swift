@@ -51,6 +51,13 @@ public final class FileSource: ImageSource {
         self.descriptor = descriptor
     }
 
+    /// Whether a path leads to this very file, by this name or another.
+    public func isFile(at path: String) -> Bool {
+        var there = stat()
+        guard unsafe stat(path, &there) == 0, let here = try? descriptor.status(path: name) else { return false }
+        return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
+    }
+
     public func withBytes<Result>(of range: FileRange, _ body: (Span<UInt8>) throws(ImageError) -> Result)
         throws(ImageError) -> Result
     {

@@ -2,6 +2,7 @@
 
 extension Span where Element == UInt8 {
     /// The big-endian integer that starts at byte `index`, which the span must hold whole.
+    @inlinable
     public func bigEndian<Integer: FixedWidthInteger>(_ type: Integer.Type = Integer.self, at index: Int) -> Integer {
         var value: Integer = 0
         for step in 0..<(Integer.bitWidth / 8) { value = value << 8 | Integer(truncatingIfNeeded: self[index + step]) }
@@ -9,6 +10,7 @@ extension Span where Element == UInt8 {
     }
 
     /// The little-endian integer that starts at byte `index`, which the span must hold whole.
+    @inlinable
     public func littleEndian<Integer: FixedWidthInteger>(_ type: Integer.Type = Integer.self, at index: Int) -> Integer
     {
         bigEndian(type, at: index).byteSwapped
@@ -17,17 +19,20 @@ extension Span where Element == UInt8 {
 
 extension Array where Element == UInt8 {
     /// The big-endian integer that starts at byte `index`, which the array must hold whole.
+    @inlinable
     public func bigEndian<Integer: FixedWidthInteger>(_ type: Integer.Type = Integer.self, at index: Int) -> Integer {
         span.bigEndian(type, at: index)
     }
 
     /// The little-endian integer that starts at byte `index`, which the array must hold whole.
+    @inlinable
     public func littleEndian<Integer: FixedWidthInteger>(_ type: Integer.Type = Integer.self, at index: Int) -> Integer
     {
         span.littleEndian(type, at: index)
     }
 
     /// Puts an integer at byte `index`, most significant byte first.
+    @inlinable
     public mutating func storeBigEndian<Integer: FixedWidthInteger>(_ value: Integer, at index: Int) {
         let width = Integer.bitWidth / 8
         for step in 0..<width {
@@ -36,6 +41,7 @@ extension Array where Element == UInt8 {
     }
 
     /// Puts an integer at byte `index`, least significant byte first.
+    @inlinable
     public mutating func storeLittleEndian<Integer: FixedWidthInteger>(_ value: Integer, at index: Int) {
         storeBigEndian(value.byteSwapped, at: index)
     }

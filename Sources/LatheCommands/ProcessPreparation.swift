@@ -9,12 +9,14 @@ enum ProcessPreparation {
         occupyStandardDescriptors()
     }
 
-    /// Opens `/dev/null` for each standard stream that the caller has closed.
+    /// Opens `/dev/null` for each standard stream that the caller has closed, the wrong way round.
     ///
-    /// The next file opened would get its number, and messages would be written into the destination.
+    /// The next file opened would get its number, and messages would be written into the destination; this way, to read or
+    /// write a closed stream is still an error.
     private static func occupyStandardDescriptors() {
-        var number: Int32
-        repeat { number = unsafe open("/dev/null", O_RDWR) } while 0...STDERR_FILENO ~= number
-        if number > STDERR_FILENO { close(number) }
+        for number in STDIN_FILENO...STDERR_FILENO where fcntl(number, F_GETFD) < 0 {
+            // The lowest number that is free is the one that is closed.
+            _ = unsafe open("/dev/null", number == STDIN_FILENO ? O_WRONLY : O_RDONLY)
+        }
     }
 }

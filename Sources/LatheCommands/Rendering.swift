@@ -30,11 +30,11 @@ enum Rendering {
 
     /// Prints on standard output.
     ///
-    /// - Throws: `input-output`, so that half a result never passes for a whole one; but a reader that has gone away has
-    ///   had all that it wanted.
+    /// - Throws: `input-output`, so that half a result never passes for a whole one; but a reader that has gone away, or
+    ///   was never there, has had all that it wanted.
     static func write(_ text: String) throws(ImageError) {
         let number = write(text, to: STDOUT_FILENO)
-        guard number != 0, number != EPIPE else { return }
+        guard number != 0, number != EPIPE, number != EBADF else { return }
         throw ImageError(
             .inputOutput, "\(unsafe String(cString: strerror(number))), so what was printed is not whole",
             path: "standard output", operation: "write", systemError: number)

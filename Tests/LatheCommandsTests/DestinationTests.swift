@@ -51,12 +51,19 @@ import Testing
         #expect(try convert("--overwrite", to: directory.file("new.raw")).status == 0)
     }
 
-    @Test func theSourceCanBeReplacedByItsOwnConversion() throws {
-        let made = try lathe("convert", "--overwrite", "-f", "raw", "-O", "qcow2", source, source)
-        #expect(made.status == 0, "\(made.testDescription)")
-        let back = try lathe("digest", "--algorithm", "sha256", "-f", "qcow2", "--output", "json", source)
-        #expect(back.status == 0)
-        #expect(try back.json()["virtual-size"]?.number == UInt64(content.count))
+    @Test func theSourceIsNeverItsOwnDestination() throws {
+        let link = directory.file("hard-link.raw")
+        try FileManager.default.linkItem(atPath: source, toPath: link)
+        for destination in [source, link] {
+            let outcome = try lathe("convert", "--overwrite", "-f", "raw", "-O", "qcow2", source, destination)
+            expectRefused(outcome, destination, "the source itself")
+        }
+        #expect(try Data(contentsOf: URL(filePath: source)) == Data(content))
+    }
+
+    @Test func aStandardOutputThatIsClosedTakesNoImage() throws {
+        let outcome = try shell("exec \"$1\" convert -f raw -O qcow2 \"$2\" - 1>&-", source)
+        expectRefused(outcome, "standard output")
     }
 
     @Test(arguments: [[], ["--overwrite"]]) func aDirectoryOrSymbolicLinkIsNeverReplaced(options: [String]) throws {

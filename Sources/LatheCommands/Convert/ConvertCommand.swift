@@ -47,8 +47,8 @@ struct ConvertCommand: ParsableCommand {
     @Option(
         name: .customShort("S"),
         help: ArgumentHelp(
-            "Zeros shorter than this between data of one allocation unit are written rather than left as a hole; 0 writes "
-                + "all of the disk.", valueName: "size"))
+            "Zeros shorter than this between data of one allocation unit are written rather than left as a hole: 4096 and "
+                + "more; 0 writes all of the disk.", valueName: "size"))
     var sparseSize = ByteSize(bytes: 4096)
 
     @Flag(help: "Replace the destination if it exists.")
@@ -108,6 +108,11 @@ struct ConvertCommand: ParsableCommand {
     private func convertToFile(_ conversion: Conversion, _ work: WorkOptions) throws(ImageError) -> ConversionResult {
         // Options are checked before anything is made.
         _ = try conversion.makeEncoder()
+        if let file = conversion.image.source as? FileSource, file.isFile(at: destination) {
+            throw ImageError(
+                .destinationExists, "the destination is the source itself, which would be lost; name another file",
+                path: destination)
+        }
         let sink = try FileSink(path: destination, replacing: overwrite)
         let result = try conversion.run(into: sink)
         if verify {
@@ -155,7 +160,7 @@ struct ConvertCommand: ParsableCommand {
 
     /// SOURCE_DATE_EPOCH, as reproducible-builds.org specifies it.
     private func timestamp() throws(ImageError) -> UInt64 {
-        guard let text = unsafe getenv("SOURCE_DATE_EPOCH").map({ unsafe String(cString: $0) }) else {
+        guard let text = unsafe getenv("SOURCE_DATE_EPOCH").map({ unsafe String(cString: $0) }), !text.isEmpty else {
             return EncoderParameters.defaultTimestamp
         }
         guard let seconds = UInt64(text) else {

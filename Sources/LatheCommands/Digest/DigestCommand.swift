@@ -10,7 +10,7 @@ struct DigestCommand: ParsableCommand {
         discussion: """
             The digest is over the guest's content, zeros included, so it is the same in every format. The fingerprint is \
             CRC-64/XZ in decimal, as OSS answers it for the raw export of the same disk (x-oss-hash-crc64ecma); it finds \
-            accidents. SHA-256 withstands an adversary too, and takes its time for every zero.
+            accidents. A disk is whole sectors: a raw file that ends inside one counts as filled with zeros up to 512 bytes. SHA-256 withstands an adversary too, and takes its time for every zero.
             """)
 
     /// What is computed.
