@@ -2,9 +2,10 @@ internal import CImageKernels
 internal import Glibc
 public import ImageModel
 
-/// The bytes of a file or block device: tables are read in place from a mapping, content is copied in large runs.
+/// The bytes of a file or block device: lent from a mapping (compressed units are inflated in place), or copied (tables
+/// and content).
 ///
-/// Where the file can't be mapped, tables are copied too.
+/// Where the file can't be mapped, what is lent is copied too.
 public final class FileSource: ImageSource {
     public let name: String
     public let length: UInt64

@@ -50,10 +50,13 @@ extension ImageSource {
     }
 
     /// A copy of the bytes of a range; for headers and tables, which are small or read in slices.
+    ///
+    /// Copied and not lent from a mapping: to look at a hole of a mapped file on tmpfs allocates it.
     public func read(_ range: FileRange) throws(ImageError) -> [UInt8] {
-        try withBytes(of: range) { (bytes) throws(ImageError) in
-            unsafe bytes.withUnsafeBufferPointer { unsafe Array($0) }
-        }
+        try requireHeld(range)
+        var bytes = [UInt8](repeating: 0, count: Int(range.length))
+        try read(range, into: &bytes, at: 0)
+        return bytes
     }
 
     /// Refuses a range that the source does not hold whole.

@@ -82,6 +82,14 @@ import Testing
         #expect(inside == FileRange(places[0], length: 1))
     }
 
+    @Test(arguments: ["", "/dev/shm"]) func readingAHoleAllocatesNothing(parent: String) throws {
+        let home = parent.isEmpty ? directory : try TemporaryDirectory(in: parent)
+        let path = home.file("hole")
+        try withDescriptor(path, O_RDWR | O_CREAT) { #expect(ftruncate($0, 8 << 20) == 0) }
+        #expect(try FileSource(path: path).read(FileRange(0, length: 8 << 20)).allSatisfy { $0 == 0 })
+        #expect(try FileSource(path: path).allocatedLength == 0)
+    }
+
     @Test func whatIsNoImageIsRefusedWithASentence() throws {
         #expect(unsafe mkfifo(directory.file("pipe"), 0o600) == 0)
         let cases: [(path: String, code: ImageError.Code, text: String)] = [
