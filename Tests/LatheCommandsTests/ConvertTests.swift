@@ -134,7 +134,17 @@ import Testing
         #expect(try directory.contents == ["source.raw"])
     }
 
-    @Test(arguments: ["", "soon", "-1", "1.5"]) func aDateThatIsNoNumberIsAnError(date: String) throws {
+    @Test func aDateThatIsEmptyIsAsGoodAsNone() throws {
+        for (name, date) in [("none", [:]), ("empty", ["SOURCE_DATE_EPOCH": ""])] {
+            let outcome = try lathe(
+                "convert", "-f", "raw", "-O", "vhd", source, directory.file(name), environment: date)
+            #expect(outcome.status == 0, "\(outcome.testDescription)")
+        }
+        let images = try ["none", "empty"].map { try Data(contentsOf: URL(filePath: directory.file($0))) }
+        #expect(images[0] == images[1])
+    }
+
+    @Test(arguments: ["soon", "-1", "1.5"]) func aDateThatIsNoNumberIsAnError(date: String) throws {
         let outcome = try lathe(
             "convert", "-f", "raw", "-O", "vhd", source, directory.file("new"),
             environment: ["SOURCE_DATE_EPOCH": date])
