@@ -3,7 +3,7 @@ import Testing
 
 /// Where images of other programs are.
 private enum Corpus {
-    static let folder = ProcessInfo.processInfo.environment["LATHE_CORPUS"]
+    static let folder = ProcessInfo.processInfo.environment["LATHE_CORPUS"].flatMap { $0.isEmpty ? nil : $0 }
 }
 
 /// Images that VMware, Hyper-V and QEMU wrote, from the folder that LATHE_CORPUS names.
