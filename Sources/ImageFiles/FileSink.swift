@@ -69,7 +69,7 @@ public final class FileSink: ImageSink {
     /// Writes of so many bytes and more have their blocks reserved in one call before.
     ///
     /// ext4 else books every block by itself as it is written: of a conversion to disk that took a third of the time.
-    /// Elsewhere it makes no difference (tmpfs) or little.
+    /// On tmpfs a loop in C took 2 % longer with it, which is less than the noise there; other file systems were not measured.
     private static let reservedFrom = 256 << 10
 
     private func writeAll(_ data: Span<UInt8>, at offset: FileOffset) throws(ImageError) {
