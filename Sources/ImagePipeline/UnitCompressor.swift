@@ -10,7 +10,7 @@ struct UnitCompressor: ~Copyable {
         var place = FileOffset(0)
     }
 
-    private let compressor: ZlibCompressor
+    private var compressor: ZlibCompressor
     private let unitSize: UInt64
     private var units: [Unit] = []
     /// What the chunk's units were compressed to, one behind the other.

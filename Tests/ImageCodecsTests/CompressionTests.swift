@@ -14,7 +14,7 @@ enum CompressionSample {
 
 @Suite struct ZlibCompressorTests {
     private func compressed(_ bytes: [UInt8], level: Int) throws -> [UInt8] {
-        let compressor = try ZlibCompressor(level: level)
+        var compressor = try ZlibCompressor(level: level)
         var output: [UInt8] = []
         let count = compressor.compress(bytes.span, into: &output)
         #expect(count == output.count && count <= compressor.bound(bytes.count))
@@ -33,7 +33,7 @@ enum CompressionSample {
     }
 
     @Test(arguments: 1...12) func theSameInputGivesTheSameBytesWhateverCameBefore(level: Int) throws {
-        let used = try ZlibCompressor(level: level)
+        var used = try ZlibCompressor(level: level)
         for sample in CompressionSample.all.reversed() {
             var output: [UInt8] = [1, 2, 3]
             let count = used.compress(sample.bytes.span, into: &output)
