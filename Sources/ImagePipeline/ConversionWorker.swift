@@ -63,13 +63,16 @@ struct ConversionWorker: ~Copyable {
         var totals = totals
         for write in plan.writes {
             try content.withBytes(of: write.guest) { (bytes) throws(ImageError) in
-                // One remainder serves both sums: an uncompressed format stores the guest's bytes as they are.
-                let remainder = CRC64Sum.remainder(bytes)
-                totals.content.add(remainder, endingAt: write.guest.end.bytes)
-                totals.object.add(remainder, endingAt: write.place.bytes + write.guest.length)
+                totals.count(bytes, guest: write.guest.start, at: write.place)
                 try sink.write(data: bytes, at: write.place)
             }
         }
         self.totals = totals
+    }
+
+    /// Hashes the chunk, once all chunks before it are hashed.
+    mutating func digest(_ chunk: Chunk, into digests: OrderedDigests) throws(ImageError) {
+        content.fillGaps()
+        try digests.add(chunk, content)
     }
 }
