@@ -101,3 +101,9 @@ public protocol ImageSink: Sendable {
     /// Settles the length in bytes, after the last write.
     func finish(length: UInt64) throws(ImageError)
 }
+
+/// A sink whose bytes can be read back before they go anywhere else.
+public protocol ImageSpool: ImageSink {
+    /// What was written so far, with zeros where nothing was.
+    func spooled() throws(ImageError) -> any ImageSource
+}

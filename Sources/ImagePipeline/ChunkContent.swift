@@ -44,6 +44,12 @@ struct ChunkContent: ~Copyable {
         }
     }
 
+    /// Holds nothing, from a guest offset on: a chunk that is all zero.
+    mutating func clear(from guest: GuestOffset) {
+        start = guest
+        pieces.removeAll(keepingCapacity: true)
+    }
+
     /// Lends the bytes of a guest range of the chunk.
     func withBytes<Result>(of range: GuestRange, _ body: (Span<UInt8>) throws(ImageError) -> Result)
         throws(ImageError) -> Result
