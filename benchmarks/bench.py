@@ -195,7 +195,7 @@ def main():
     try:
         places = make_places(arguments.places)
         with tempfile.TemporaryDirectory(dir=SCRATCH) as programs:
-            if "floor" in arguments.jobs:
+            if {"floor", "over-floor"} & set(arguments.jobs):
                 tools.floor = build_floor(programs)
             bench = Bench(arguments, tools, paths, places)
             bench.run()

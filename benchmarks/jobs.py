@@ -48,6 +48,7 @@ JOBS = [
     Job("from-vmdk", "vmdk", "raw", READ),
     Job("raw", "raw", "raw"),
     Job("floor", "raw", "raw"),
+    Job("over-floor", "raw", "qcow2", Target(1.15, float("inf"))),
     Job("vmdk-stream", "raw", "vmdk", Target(0.12, 0.3, no_larger=True), subformat="streamOptimized", slow=True),
 ]
 
@@ -72,6 +73,8 @@ def peer(tools, job, source, destination):
     """The command that ours is compared with: qemu-img with its defaults, which keep the output in order."""
     if job.name == "floor":
         return ["cp", "--sparse=always", source, destination]
+    if job.name == "over-floor":
+        return [tools.floor, source, destination]
     return qemu_convert(tools, job.source_format, job.format, job.subformat, source, destination)
 
 

@@ -63,6 +63,8 @@ HEADER = [
 def title(job):
     if job.name == "floor":
         return "floor: C loop / cp"
+    if job.name == "over-floor":
+        return "raw to qcow2 / C loop"
     return f"{job.source_format} to {job.subformat or job.format}"
 
 
