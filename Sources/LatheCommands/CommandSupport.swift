@@ -38,6 +38,20 @@ struct ByteSize: ExpressibleByArgument, Hashable {
     }
 }
 
+/// What every verb takes that shows what one image is.
+struct ImageArguments: ParsableArguments {
+    @Option(
+        name: .customShort("f"),
+        help: ArgumentHelp("The image's format; without it, the content shows.", valueName: "fmt"))
+    var format: ImageFormat?
+
+    @Option(help: "For people or for programs.")
+    var output: OutputFormat = .human
+
+    @Argument(help: "The image.", completion: .file())
+    var image: String
+}
+
 /// What every verb that works through a disk takes.
 struct WorkFlags: ParsableArguments {
     @Option(

@@ -12,24 +12,16 @@ struct CheckCommand: ParsableCommand {
             aside), 1 the check could not be done, 2 corruptions, 3 leaks only.
             """)
 
-    @Option(
-        name: .customShort("f"),
-        help: ArgumentHelp("The image's format; without it, the content shows.", valueName: "fmt"))
-    var format: ImageFormat?
-
-    @Option(help: "For people or for programs.")
-    var output: OutputFormat = .human
-
-    @Argument(help: "The image.", completion: .file())
-    var image: String
+    @OptionGroup var arguments: ImageArguments
 
     func run() throws {
         try runCommand(failure: { _ in ExitStatus.checkIncomplete }) {
+            let image = arguments.image
             let source = try ImageOpening.source(image)
-            let format = try format ?? FormatDetection.detect(source, name: image)
+            let format = try arguments.format ?? FormatDetection.detect(source, name: image)
             let found = FormatCatalog.check(source, as: format)
             let report = CheckPayload(found, format: format, path: image)
-            try Rendering.render(report, as: output) { report.text }
+            try Rendering.render(report, as: arguments.output) { report.text }
             if let error = found.incomplete {
                 Rendering.note("lathe: \(error.naming(image))")
                 throw ExitStatus.checkIncomplete

@@ -9,21 +9,13 @@ struct InfoCommand: ParsableCommand {
         abstract: "Show what an image's header says.",
         discussion: "The keys of --output json are those of 'qemu-img info --output json'. Nothing else is opened.")
 
-    @Option(
-        name: .customShort("f"),
-        help: ArgumentHelp("The image's format; without it, the content shows.", valueName: "fmt"))
-    var format: ImageFormat?
-
-    @Option(help: "For people or for programs.")
-    var output: OutputFormat = .human
-
-    @Argument(help: "The image.", completion: .file())
-    var image: String
+    @OptionGroup var arguments: ImageArguments
 
     func run() throws {
         try runCommand {
-            let report = InfoReport(try ImageOpening.image(image, format: format), path: image)
-            try Rendering.render(report, as: output) { report.text }
+            let image = try ImageOpening.image(arguments.image, format: arguments.format)
+            let report = InfoReport(image, path: arguments.image)
+            try Rendering.render(report, as: arguments.output) { report.text }
         }
     }
 }

@@ -12,21 +12,12 @@ struct MapCommand: ParsableCommand {
             are printed as they are found, whatever their number.
             """)
 
-    @Option(
-        name: .customShort("f"),
-        help: ArgumentHelp("The image's format; without it, the content shows.", valueName: "fmt"))
-    var format: ImageFormat?
-
-    @Option(help: "For people or for programs.")
-    var output: OutputFormat = .human
-
-    @Argument(help: "The image.", completion: .file())
-    var image: String
+    @OptionGroup var arguments: ImageArguments
 
     func run() throws {
         try runCommand {
-            var lines = MapLines(output, path: image)
-            var walk = ExtentWalk(try ImageOpening.image(image, format: format))
+            var lines = MapLines(arguments.output, path: arguments.image)
+            var walk = ExtentWalk(try ImageOpening.image(arguments.image, format: arguments.format))
             var pending: MappedExtent?
             while let extent = try walk.next() {
                 if pending?.absorb(extent) ?? false { continue }
