@@ -12,18 +12,20 @@ public struct Conversion: Sendable {
     public var sparsePolicy: SparsePolicy
     /// In seconds since 1970-01-01 UTC, for the formats that record a time.
     public var timestamp: UInt64
+    public var reflink: ReflinkPolicy
     public var work: WorkOptions
 
     public init(
         _ image: DiskImage, to format: ImageFormat, options: FormatOptions = .init(),
         sparsePolicy: SparsePolicy = .allHoles, timestamp: UInt64 = EncoderParameters.defaultTimestamp,
-        work: WorkOptions = .init()
+        reflink: ReflinkPolicy = .auto, work: WorkOptions = .init()
     ) {
         self.image = image
         self.format = format
         self.options = options
         self.sparsePolicy = sparsePolicy
         self.timestamp = timestamp
+        self.reflink = reflink
         self.work = work
     }
 
@@ -42,7 +44,8 @@ public struct Conversion: Sendable {
     /// - Throws: what the source, the encoder and the sink throw; `cancelled`. The sink then holds a part of an image.
     public func run(into sink: any ImageSink) throws(ImageError) -> ConversionResult {
         let encoder = try makeEncoder()
-        let run = ConversionRun(self, encoder: encoder, sink: sink)
+        let cloning = try SourceCloning(reflink, encoder.storage, source: image.source, sink: sink)
+        let run = ConversionRun(self, encoder: encoder, sink: sink, cloning: cloning)
         WorkerThreads.run(work.threads) { run.work() }
         return try run.complete()
     }
@@ -81,6 +84,8 @@ public struct ConversionResult: Hashable, Sendable {
     public var objectCRC64: UInt64
     /// Guest bytes that were not zero, in steps of 4096.
     public var contentBytes: UInt64
+    /// Bytes of the image that share their blocks with the source: how it was made, not what it is.
+    public var clonedBytes: UInt64
 }
 
 /// What the workers of one conversion share.
@@ -90,15 +95,18 @@ private final class ConversionRun: Sendable {
     let chunkSize: UInt64
     let unitSize: UInt64
     let storage: UnitStorage
+    /// nil where nothing is shared with the source.
+    private let cloning: SourceCloning?
     private let dispenser: Mutex<ChunkDispenser>
     private let encoder: Mutex<any ImageEncoder>
     private let totals = Mutex(ConversionTotals())
     private let turnstile = Turnstile()
     private let failure = SharedFailure()
 
-    init(_ conversion: Conversion, encoder: any ImageEncoder, sink: any ImageSink) {
+    init(_ conversion: Conversion, encoder: any ImageEncoder, sink: any ImageSink, cloning: SourceCloning?) {
         self.conversion = conversion
         self.sink = sink
+        self.cloning = cloning
         unitSize = encoder.unitSize
         storage = encoder.storage
         chunkSize = max(conversion.image.chunkSize(conversion.work.chunkSize), encoder.unitSize)
@@ -113,12 +121,15 @@ private final class ConversionRun: Sendable {
     func work() {
         do throws(ImageError) {
             var worker = try ConversionWorker(
-                conversion, chunkSize: chunkSize, unitSize: unitSize, storage: storage)
+                conversion, chunkSize: chunkSize, unitSize: unitSize, storage: storage,
+                cloningIn: cloning?.blockSize)
             while !failure.isSet, let chunk = try dispenser.withLock({ (it) throws(ImageError) in try it.next() }) {
                 try conversion.work.requireGoingOn()
                 try worker.scan(chunk)
                 guard turnstile.enter(chunk.ticket) else { return }
                 try encoder.withLock { (encoder) throws(ImageError) in try worker.place(with: &encoder) }
+                if let cloning { try worker.share(by: cloning) }
+                let endedRuns = cloning?.add(worker.clones) ?? []
                 if sink.isSequential {
                     // A stream has one place to write: the turn lasts until the chunk is through.
                     try worker.write(to: sink)
@@ -126,6 +137,7 @@ private final class ConversionRun: Sendable {
                 } else {
                     turnstile.pass()
                     try worker.write(to: sink)
+                    try cloning?.perform(endedRuns)
                 }
                 conversion.work.progress?.reach(chunk.range.end)
             }
@@ -138,7 +150,10 @@ private final class ConversionRun: Sendable {
 
     /// Writes what is only known when all is placed.
     func complete() throws(ImageError) -> ConversionResult {
-        do throws(ImageError) { try failure.rethrow() } catch {
+        do throws(ImageError) {
+            try failure.rethrow()
+            try cloning?.finish()
+        } catch {
             // A write that met a fault in the source names the destination; the source knows better what became of it.
             if error.code == .sourceChanged { try conversion.image.source.requireUnchanged() }
             throw error
@@ -157,7 +172,8 @@ private final class ConversionRun: Sendable {
         conversion.work.progress?.reach(GuestOffset(virtualSize))
         return ConversionResult(
             virtualSize: virtualSize, fingerprint: fingerprint, objectLength: length,
-            objectCRC64: totals.object.checksum(length: length), contentBytes: totals.contentBytes)
+            objectCRC64: totals.object.checksum(length: length), contentBytes: totals.contentBytes,
+            clonedBytes: cloning?.clonedBytes ?? 0)
     }
 }
 

@@ -12,13 +12,21 @@ struct ConversionWorker: ~Copyable {
     private var content: ChunkContent
     private var compressor: UnitCompressor?
     private var plan: WritePlan
+    /// nil where the sink can't share anything with the source.
+    private var sharing: ClonePlan?
+    private var extents: [MappedExtent] = []
     private var segments: [MetadataSegment] = []
 
-    init(_ conversion: Conversion, chunkSize: UInt64, unitSize: UInt64, storage: UnitStorage) throws(ImageError) {
+    /// - Parameter blockSize: in which the sink clones; nil where it can't.
+    init(
+        _ conversion: Conversion, chunkSize: UInt64, unitSize: UInt64, storage: UnitStorage,
+        cloningIn blockSize: UInt64?
+    ) throws(ImageError) {
         policy = conversion.sparsePolicy
         contentLength = conversion.image.reader.contentLength
         content = ChunkContent(conversion.image, chunkSize: chunkSize)
         plan = WritePlan(unitSize: unitSize, contentLength: contentLength, writtenBelow: policy.writtenBelow)
+        sharing = blockSize.map { ClonePlan(blockSize: $0, unitSize: unitSize) }
         if case .compressed(let method, let level) = storage {
             compressor = try UnitCompressor(method, level: level, unitSize: unitSize)
         }
@@ -27,6 +35,7 @@ struct ConversionWorker: ~Copyable {
     /// Loads a chunk, finds what is not zero in it, and compresses that where the format asks for it.
     mutating func scan(_ chunk: Chunk) throws(ImageError) {
         try content.load(chunk)
+        extents = chunk.extents
         content.dropZeros()
         for piece in content.pieces { totals.contentBytes += piece.length }
         if policy != .allHoles || compressor != nil { content.fillGaps() }
@@ -42,6 +51,19 @@ struct ConversionWorker: ~Copyable {
         try compressor?.compress(content)
     }
 
+    /// What of the chunk the sink is to clone, once it is placed.
+    var clones: [ClonedRange] { sharing?.clones ?? [] }
+
+    /// Divides what was placed into what is cloned and what is written.
+    mutating func share(by cloning: SourceCloning) throws(ImageError) {
+        guard cloning.isGoingOn else {
+            sharing = nil
+            return
+        }
+        sharing?.divide(plan.writes, storedIn: extents)
+        if let sharing { try cloning.require(sharing) }
+    }
+
     /// Asks the encoder for the places of the chunk's units: the one ordered step, and a short one.
     mutating func place(with encoder: inout any ImageEncoder) throws(ImageError) {
         plan.removeAll()
@@ -53,7 +75,7 @@ struct ConversionWorker: ~Copyable {
         }
     }
 
-    /// Writes the chunk's bytes where they were placed, and counts them into the checksums.
+    /// Writes the chunk's bytes where they were placed, and counts them, cloned or written, into the checksums.
     mutating func write(to sink: any ImageSink) throws(ImageError) {
         for segment in segments { try totals.write(segment, to: sink) }
         if compressor != nil {
@@ -61,15 +83,26 @@ struct ConversionWorker: ~Copyable {
             return
         }
         var totals = totals
-        for write in plan.writes {
+        for write in sharing?.writes ?? plan.writes {
             try content.withBytes(of: write.guest) { (bytes) throws(ImageError) in
-                // One remainder serves both sums: an uncompressed format stores the guest's bytes as they are.
-                let remainder = CRC64Sum.remainder(bytes)
-                totals.content.add(remainder, endingAt: write.guest.end.bytes)
-                totals.object.add(remainder, endingAt: write.place.bytes + write.guest.length)
+                totals.count(bytes, guest: write.guest, at: write.place)
                 try sink.write(data: bytes, at: write.place)
             }
         }
+        for clone in clones {
+            try content.withBytes(of: clone.guest) { (bytes) throws(ImageError) in
+                totals.count(bytes, guest: clone.guest, at: clone.place)
+            }
+        }
         self.totals = totals
+    }
+}
+
+extension ConversionTotals {
+    /// One remainder serves both sums: an uncompressed format stores the guest's bytes as they are.
+    fileprivate mutating func count(_ bytes: Span<UInt8>, guest: GuestRange, at place: FileOffset) {
+        let remainder = CRC64Sum.remainder(bytes)
+        content.add(remainder, endingAt: guest.end.bytes)
+        object.add(remainder, endingAt: place.bytes + guest.length)
     }
 }

@@ -44,7 +44,7 @@ import Testing
         #expect(
             report.keys == [
                 "source", "source-format", "filename", "format", "virtual-size", "fingerprint", "object-length",
-                "object-crc64ecma", "content-bytes", "verified", "seconds",
+                "object-crc64ecma", "content-bytes", "cloned-bytes", "verified", "seconds",
             ])
         #expect(report["source"]?.text == source)
         #expect(report["source-format"]?.text == "raw")

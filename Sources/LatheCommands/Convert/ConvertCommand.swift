@@ -51,6 +51,13 @@ struct ConvertCommand: ParsableCommand {
                 + "more; 0 writes all of the disk.", valueName: "size"))
     var sparseSize = ByteSize(bytes: 4096)
 
+    @Option(
+        help: ArgumentHelp(
+            "Whether data shares its blocks with the source where the file system can (XFS, btrfs): auto shares what it can, "
+                + "always fails where a whole block of data can't be shared, never writes all; the result's bytes are the "
+                + "same.", valueName: "when"))
+    var reflink: ReflinkPolicy = .auto
+
     @Flag(help: "Replace the destination if it exists.")
     var overwrite = false
 
@@ -102,7 +109,7 @@ struct ConvertCommand: ParsableCommand {
         let image = try ImageOpening.image(source, format: sourceFormat, work.cancellation)
         return Conversion(
             image, to: format, options: options, sparsePolicy: try sparsePolicy(), timestamp: try timestamp(),
-            work: work)
+            reflink: reflink, work: work)
     }
 
     private func convertToFile(_ conversion: Conversion, _ work: WorkOptions) throws(ImageError) -> ConversionResult {
@@ -129,6 +136,10 @@ struct ConvertCommand: ParsableCommand {
         guard !verify else {
             throw ImageError(
                 .invalidOption, "--verify reads the result back, and standard output can't be: leave it out")
+        }
+        guard reflink != .always else {
+            throw ImageError(
+                .invalidOption, "--reflink always: standard output shares no data with a file; name a destination file")
         }
         guard isatty(STDOUT_FILENO) == 0 else {
             throw ImageError(

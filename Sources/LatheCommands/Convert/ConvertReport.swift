@@ -15,6 +15,8 @@ struct ConvertReport: Encodable {
     var objectCRC64: String
     /// Guest bytes that are not zero.
     var contentBytes: UInt64
+    /// Bytes of the result that share their blocks with the source.
+    var clonedBytes: UInt64
     var verified: Bool
     var seconds: Double
 
@@ -25,6 +27,7 @@ struct ConvertReport: Encodable {
         case objectLength = "object-length"
         case objectCRC64 = "object-crc64ecma"
         case contentBytes = "content-bytes"
+        case clonedBytes = "cloned-bytes"
     }
 
     init(
@@ -40,15 +43,17 @@ struct ConvertReport: Encodable {
         objectLength = result.objectLength
         objectCRC64 = String(result.objectCRC64)
         contentBytes = result.contentBytes
+        clonedBytes = result.clonedBytes
         self.verified = verified
         self.seconds = seconds
     }
 
     var sentence: String {
         let speed = seconds > 0 ? Double(contentBytes) / seconds / 1e6 : 0
+        let cloned = clonedBytes > 0 ? " (\(Rendering.size(clonedBytes)) shared with the source)" : ""
         return
             "\(filename): \(format), \(Rendering.size(virtualSize)) disk with \(Rendering.size(contentBytes)) of data in "
-            + "\(Rendering.size(objectLength)); \(Rendering.fixed(seconds, digits: 2)) s, "
+            + "\(Rendering.size(objectLength))\(cloned); \(Rendering.fixed(seconds, digits: 2)) s, "
             + "\(Rendering.fixed(speed, digits: 0)) MB/s; fingerprint \(fingerprint)" + (verified ? ", verified" : "")
     }
 
