@@ -28,25 +28,30 @@ public struct CRC64Sum: Hashable, Sendable {
 
     public init() {}
 
+    /// The sum of content whose checksum and length are known.
+    public init(checksum: UInt64, length: UInt64) {
+        sum = Polynomial.broughtBack(~checksum, byBytes: length) ^ ~0
+    }
+
     /// Adds bytes that end at `end`, counted from the start of the content; every byte is added once at most.
     ///
     /// - Parameter remainder: what `CRC64Sum.remainder(_:)` says of the bytes.
     public mutating func add(_ remainder: UInt64, endingAt end: UInt64) {
         guard remainder != 0 else { return }
-        var value = remainder
-        var rest = end
-        var place = 0
-        while rest != 0 {
-            let digit = Int(rest & 0xff)
-            if digit != 0 { value = Polynomial.product(value, Polynomial.negativePowers[place << 8 | digit]) }
-            rest >>= 8
-            place += 1
-        }
-        sum ^= value
+        sum ^= Polynomial.broughtBack(remainder, byBytes: end)
     }
 
     /// Adds what another sum has.
     public mutating func add(_ other: CRC64Sum) { sum ^= other.sum }
+
+    /// Adds a piece's own sum, which counts from the piece's start, for a piece that starts at `start`.
+    public mutating func add(_ piece: CRC64Sum, startingAt start: UInt64) {
+        guard piece.sum != 0 else { return }
+        sum ^= Polynomial.broughtBack(piece.sum, byBytes: start)
+    }
+
+    /// Whether nothing but zeros was added.
+    public var isZero: Bool { sum == 0 }
 
     /// The remainder of bytes, to be added to one or more sums.
     public static func remainder(_ bytes: Span<UInt8>) -> UInt64 { CRC64.remainder(bytes) }
@@ -93,6 +98,20 @@ private enum Polynomial {
             rest >>= 1
         }
         return result
+    }
+
+    /// The value times x to the power of -8 times `bytes`.
+    static func broughtBack(_ value: UInt64, byBytes bytes: UInt64) -> UInt64 {
+        var value = value
+        var rest = bytes
+        var place = 0
+        while rest != 0 {
+            let digit = Int(rest & 0xff)
+            if digit != 0 { value = product(value, negativePowers[place << 8 | digit]) }
+            rest >>= 8
+            place += 1
+        }
+        return value
     }
 
     /// At `place << 8 | digit`: x to the power of -8 · digit · 256^place, for every byte of an offset.

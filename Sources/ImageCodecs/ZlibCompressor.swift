@@ -8,6 +8,9 @@ public import ImageModel
     /// libdeflate's levels that are of use: 0 would store.
     public static let levels = 1...12
 
+    /// The library and its version, by which its bytes can change.
+    public static let library = "libdeflate \(LIBDEFLATE_VERSION_STRING)"
+
     private let compressor: OpaquePointer
     /// Level 0 of libdeflate: stored blocks.
     private let storer: OpaquePointer

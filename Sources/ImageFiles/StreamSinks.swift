@@ -41,6 +41,7 @@ public final class StreamSink: ImageSink {
     private let descriptor: Int32
     private let name: String
     private let metadata: FileSource
+    private let observer: @Sendable (Span<UInt8>) -> Void
     private let calls: SystemCalls
     /// How far the stream has been written.
     ///
@@ -50,11 +51,19 @@ public final class StreamSink: ImageSink {
     /// - Parameters:
     ///   - descriptor: stays the caller's.
     ///   - metadata: what a `MetadataSpool` learned of the same image.
-    public convenience init(descriptor: Int32, name: String, metadata: FileSource) {
-        self.init(descriptor: descriptor, name: name, metadata: metadata, calls: .live)
+    ///   - observer: is shown every byte of the image, in order, once it is written.
+    public convenience init(
+        descriptor: Int32, name: String, metadata: FileSource,
+        observer: @escaping @Sendable (Span<UInt8>) -> Void = { _ in }
+    ) {
+        self.init(descriptor: descriptor, name: name, metadata: metadata, observer: observer, calls: .live)
     }
 
-    package init(descriptor: Int32, name: String, metadata: FileSource, calls: SystemCalls) {
+    package init(
+        descriptor: Int32, name: String, metadata: FileSource,
+        observer: @escaping @Sendable (Span<UInt8>) -> Void = { _ in }, calls: SystemCalls
+    ) {
+        self.observer = observer
         self.descriptor = descriptor
         self.name = name
         self.metadata = metadata
@@ -103,6 +112,7 @@ public final class StreamSink: ImageSink {
             }
         }
         if let failure { throw failure }
+        observer(bytes)
         position.value += UInt64(bytes.count)
     }
 }

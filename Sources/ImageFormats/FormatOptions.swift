@@ -4,6 +4,8 @@ public import ImageModel
 public struct FormatOptions: Hashable, Sendable {
     private var values: [String: String]
     private var known: [String] = []
+    /// What every option that was taken came to, defaults included.
+    public private(set) var settled: [String: String] = [:]
 
     public init(_ values: [String: String] = [:]) { self.values = values }
 
@@ -39,12 +41,16 @@ public struct FormatOptions: Hashable, Sendable {
     /// Names compare without case.
     public mutating func take(_ key: String, oneOf choices: [String]) throws(ImageError) -> String {
         known.append(key)
-        guard let given = values.removeValue(forKey: key) else { return choices[0] }
+        guard let given = values.removeValue(forKey: key) else {
+            settled[key] = choices[0]
+            return choices[0]
+        }
         guard let choice = choices.first(where: { $0.lowercased() == given.lowercased() }) else {
             throw ImageError(
                 .invalidOption,
                 "option \(key)=\(given) is not one that Lathe writes; \(key) can be \(choices.joined(separator: ", "))")
         }
+        settled[key] = choice
         return choice
     }
 
@@ -53,15 +59,28 @@ public struct FormatOptions: Hashable, Sendable {
         -> Int
     {
         known.append(key)
-        guard let given = values.removeValue(forKey: key) else { return standard }
+        guard let given = values.removeValue(forKey: key) else {
+            settled[key] = String(standard)
+            return standard
+        }
         guard let number = Int(given), range.contains(number) else {
             throw ImageError(
                 .invalidOption,
                 "option \(key)=\(given) is out of range; \(key) is a number from \(range.lowerBound) to \(range.upperBound)"
             )
         }
+        settled[key] = String(number)
         return number
     }
+
+    /// Takes an option that can only be one thing, whichever of its names is given; settled is the first of them.
+    public mutating func take(_ key: String, anyNameOf names: [String]) throws(ImageError) {
+        _ = try take(key, oneOf: names)
+        settled[key] = names[0]
+    }
+
+    /// Settles what no option says, or what follows from several; nil leaves it out.
+    public mutating func settle(_ key: String, as value: String?) { settled[key] = value }
 
     /// Refuses what no call has taken.
     ///

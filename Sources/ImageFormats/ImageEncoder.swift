@@ -39,6 +39,10 @@ public protocol ImageEncoder: Sendable {
     /// How units are stored.
     var storage: UnitStorage { get }
 
+    /// Every option with what it came to, defaults included, and `timestamp` where the format records one: an encoder of
+    /// the same format, options and disk makes the same bytes.
+    var options: [String: String] { get }
+
     /// Settles where the bytes of a unit go.
     ///
     /// - Parameters:

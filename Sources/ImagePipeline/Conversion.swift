@@ -13,12 +13,14 @@ public struct Conversion: Sendable {
     /// In seconds since 1970-01-01 UTC, for the formats that record a time.
     public var timestamp: UInt64
     public var reflink: ReflinkPolicy
+    /// What is computed of the content beside CRC-64, which always is.
+    public var checksums: ChecksumSelection
     public var work: WorkOptions
 
     public init(
         _ image: DiskImage, to format: ImageFormat, options: FormatOptions = .init(),
         sparsePolicy: SparsePolicy = .allHoles, timestamp: UInt64 = EncoderParameters.defaultTimestamp,
-        reflink: ReflinkPolicy = .auto, work: WorkOptions = .init()
+        reflink: ReflinkPolicy = .auto, checksums: ChecksumSelection = .crc64ecma, work: WorkOptions = .init()
     ) {
         self.image = image
         self.format = format
@@ -26,6 +28,7 @@ public struct Conversion: Sendable {
         self.sparsePolicy = sparsePolicy
         self.timestamp = timestamp
         self.reflink = reflink
+        self.checksums = checksums
         self.work = work
     }
 
@@ -76,16 +79,21 @@ public enum SparsePolicy: Hashable, Sendable {
 public struct ConversionResult: Hashable, Sendable {
     /// In bytes.
     public var virtualSize: UInt64
-    /// CRC-64/XZ of the whole guest content.
-    public var fingerprint: UInt64
+    /// Of the whole guest content.
+    public var content: Checksums
     /// The length of the image in bytes.
     public var objectLength: UInt64
     /// CRC-64/XZ of the whole image.
     public var objectCRC64: UInt64
+    /// CRC-64/XZ of each part of the image.
+    public var parts: PartChecksums
     /// Guest bytes that were not zero, in steps of 4096.
     public var contentBytes: UInt64
     /// Bytes of the image that share their blocks with the source: how it was made, not what it is.
     public var clonedBytes: UInt64
+
+    /// CRC-64/XZ of the whole guest content.
+    public var fingerprint: UInt64 { content.crc64ecma }
 }
 
 /// What the workers of one conversion share.
@@ -101,6 +109,7 @@ private final class ConversionRun: Sendable {
     private let encoder: Mutex<any ImageEncoder>
     private let totals = Mutex(ConversionTotals())
     private let turnstile = Turnstile()
+    private let digests: OrderedDigests?
     private let failure = SharedFailure()
 
     init(_ conversion: Conversion, encoder: any ImageEncoder, sink: any ImageSink, cloning: SourceCloning?) {
@@ -114,6 +123,7 @@ private final class ConversionRun: Sendable {
             ChunkDispenser(
                 conversion.image, chunkSize: chunkSize, skippingZeros: conversion.sparsePolicy != .noHoles))
         self.encoder = Mutex(encoder)
+        digests = OrderedDigests(conversion.checksums, length: conversion.image.virtualSize)
         conversion.work.progress?.begin(total: conversion.image.virtualSize)
     }
 
@@ -139,12 +149,14 @@ private final class ConversionRun: Sendable {
                     try worker.write(to: sink)
                     try cloning?.perform(endedRuns)
                 }
+                if let digests { try worker.digest(chunk, into: digests) }
                 conversion.work.progress?.reach(chunk.range.end)
             }
             totals.withLock { $0.add(worker.totals) }
         } catch {
             failure.set(error)
             turnstile.stop()
+            digests?.stop()
         }
     }
 
@@ -162,6 +174,8 @@ private final class ConversionRun: Sendable {
         var totals = totals.withLock { $0 }
         let virtualSize = conversion.image.virtualSize
         let fingerprint = totals.content.checksum(length: virtualSize)
+        var content = Checksums(crc64ecma: fingerprint)
+        digests?.finish(&content)
         var segments: [MetadataSegment] = []
         let length = try encoder.withLock { (encoder) throws(ImageError) in
             try encoder.finish(
@@ -170,17 +184,17 @@ private final class ConversionRun: Sendable {
         for segment in segments { try totals.write(segment, to: sink) }
         try sink.finish(length: length)
         conversion.work.progress?.reach(GuestOffset(virtualSize))
+        let object = totals.object.checksums(length: length)
         return ConversionResult(
-            virtualSize: virtualSize, fingerprint: fingerprint, objectLength: length,
-            objectCRC64: totals.object.checksum(length: length), contentBytes: totals.contentBytes,
-            clonedBytes: cloning?.clonedBytes ?? 0)
+            virtualSize: virtualSize, content: content, objectLength: length, objectCRC64: object.object,
+            parts: object.parts, contentBytes: totals.contentBytes, clonedBytes: cloning?.clonedBytes ?? 0)
     }
 }
 
 /// Sums over what has been written; those of all workers add up to those of the whole.
 struct ConversionTotals: Sendable {
     var content = CRC64Sum()
-    var object = CRC64Sum()
+    var object = PartSums()
     var contentBytes: UInt64 = 0
 
     mutating func add(_ other: ConversionTotals) {
@@ -189,13 +203,18 @@ struct ConversionTotals: Sendable {
         contentBytes += other.contentBytes
     }
 
+    /// Counts guest bytes that are stored as they are: one remainder of a piece serves the content and the object.
+    mutating func count(_ bytes: Span<UInt8>, guest: GuestOffset, at place: FileOffset) {
+        var content = content
+        object.add(bytes, at: place) { remainder, end in content.add(remainder, endingAt: guest.bytes + UInt64(end)) }
+        self.content = content
+    }
+
     /// Writes a metadata segment and counts it into the object.
     mutating func write(_ segment: MetadataSegment, to sink: any ImageSink) throws(ImageError) {
-        var object = object
         try segment.forEachPiece { (bytes, offset) throws(ImageError) in
-            object.add(CRC64Sum.remainder(bytes.span), endingAt: offset.bytes + UInt64(bytes.count))
+            object.add(bytes.span, at: offset)
             try sink.write(metadata: bytes.span, at: offset)
         }
-        self.object = object
     }
 }

@@ -85,24 +85,21 @@ struct ConversionWorker: ~Copyable {
         var totals = totals
         for write in sharing?.writes ?? plan.writes {
             try content.withBytes(of: write.guest) { (bytes) throws(ImageError) in
-                totals.count(bytes, guest: write.guest, at: write.place)
+                totals.count(bytes, guest: write.guest.start, at: write.place)
                 try sink.write(data: bytes, at: write.place)
             }
         }
         for clone in clones {
             try content.withBytes(of: clone.guest) { (bytes) throws(ImageError) in
-                totals.count(bytes, guest: clone.guest, at: clone.place)
+                totals.count(bytes, guest: clone.guest.start, at: clone.place)
             }
         }
         self.totals = totals
     }
-}
 
-extension ConversionTotals {
-    /// One remainder serves both sums: an uncompressed format stores the guest's bytes as they are.
-    fileprivate mutating func count(_ bytes: Span<UInt8>, guest: GuestRange, at place: FileOffset) {
-        let remainder = CRC64Sum.remainder(bytes)
-        content.add(remainder, endingAt: guest.end.bytes)
-        object.add(remainder, endingAt: place.bytes + guest.length)
+    /// Hashes the chunk, once all chunks before it are hashed.
+    mutating func digest(_ chunk: Chunk, into digests: OrderedDigests) throws(ImageError) {
+        content.fillGaps()
+        try digests.add(chunk, content)
     }
 }

@@ -53,7 +53,7 @@ struct UnitCompressor: ~Copyable {
     func write(to sink: any ImageSink, _ totals: inout ConversionTotals) throws(ImageError) {
         for unit in units {
             let bytes = stored.span.extracting(unit.stored)
-            totals.object.add(CRC64Sum.remainder(bytes), endingAt: unit.place.bytes + UInt64(bytes.count))
+            totals.object.add(bytes, at: unit.place)
             try sink.write(data: bytes, at: unit.place)
         }
     }

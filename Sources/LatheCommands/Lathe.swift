@@ -1,4 +1,5 @@
 public import ArgumentParser
+internal import ImagePipeline
 
 /// The `lathe` command: one subcommand a verb.
 public struct Lathe: ParsableCommand {
@@ -16,7 +17,7 @@ public struct Lathe: ParsableCommand {
 
             Shell completions: lathe --generate-completion-script bash|zsh|fish
             """,
-        version: "0.1.0",
+        version: LatheVersion.current,
         subcommands: [
             ConvertCommand.self, InfoCommand.self, CheckCommand.self, MapCommand.self, CompareCommand.self,
             DigestCommand.self,

@@ -25,6 +25,22 @@ public enum SampleDisk {
         return (0..<length).map { _ in UInt8.random(in: 1...255, using: &generator) }
     }
 
+    /// Many bytes that are not zero, quickly made: one random block again and again, each time with its number in front.
+    public static func numbered(length: Int, seed: UInt64) -> [UInt8] {
+        let block = full(length: 64 << 10, seed: seed)
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(length + block.count)
+        var number: UInt64 = 1
+        while bytes.count < length {
+            let mark = (0..<8).map { UInt8(truncatingIfNeeded: number >> (8 * $0)) | 1 }
+            bytes += mark
+            bytes += block[mark.count...]
+            number += 2
+        }
+        bytes.removeLast(bytes.count - length)
+        return bytes
+    }
+
     /// Data and zeros in turn, `period` bytes each.
     public static func alternating(length: Int, period: Int) -> [UInt8] {
         (0..<length).map { $0 / period % 2 == 0 ? UInt8(truncatingIfNeeded: $0 / period + 1) | 1 : 0 }

@@ -36,6 +36,7 @@ public struct QCOW2Encoder: ImageEncoder {
 
     public let unitSize = clusterSize
     public let storage = UnitStorage.plain
+    public let options: [String: String]
 
     private let header: QCOW2Header
     /// The first cluster that is not used.
@@ -49,10 +50,11 @@ public struct QCOW2Encoder: ImageEncoder {
     /// - Throws: `limit-exceeded` for a disk that needs a longer L1 table than QEMU opens; `invalid-option`.
     public init(parameters: EncoderParameters, options: FormatOptions) throws(ImageError) {
         var options = options
-        _ = try options.take("compat", oneOf: ["1.1", "v3"])
-        _ = try options.take("cluster_size", oneOf: ["65536", "64k"])
-        _ = try options.take("refcount_bits", oneOf: ["16"])
+        try options.take("compat", anyNameOf: ["1.1", "v3"])
+        try options.take("cluster_size", anyNameOf: ["65536", "64k"])
+        try options.take("refcount_bits", anyNameOf: ["16"])
         try options.requireAllTaken(by: .qcow2)
+        self.options = options.settled
 
         var header = QCOW2Header(
             version: 3, clusterBits: Self.clusterBits, diskSize: parameters.virtualSize, l1EntryCount: 0, l1Offset: 0,

@@ -10,6 +10,7 @@ public struct VDIEncoder: ImageEncoder {
     public let unitSize = blockSize
     public let storage = UnitStorage.plain
 
+    public let options: [String: String]
     private let virtualSize: UInt64
     private let blockCount: UInt64
     private let dataOffset: UInt64
@@ -19,9 +20,10 @@ public struct VDIEncoder: ImageEncoder {
     /// - Throws: `limit-exceeded` for a disk of more blocks than a map may have; `invalid-option`.
     public init(parameters: EncoderParameters, options: FormatOptions) throws(ImageError) {
         var options = options
-        _ = try options.take("subformat", oneOf: ["dynamic"])
-        _ = try options.take("static", oneOf: ["off"])
+        try options.take("subformat", anyNameOf: ["dynamic"])
+        try options.take("static", anyNameOf: ["off"])
         try options.requireAllTaken(by: .vdi)
+        self.options = options.settled
 
         virtualSize = parameters.virtualSize
         blockCount = virtualSize.dividedRoundingUp(by: Self.blockSize)

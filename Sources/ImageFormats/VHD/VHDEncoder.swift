@@ -21,6 +21,7 @@ public struct VHDEncoder: ImageEncoder {
 
     public let unitSize: UInt64
     public let storage = UnitStorage.plain
+    public let options: [String: String]
 
     private let type: VHDFooter.DiskType
     private let virtualSize: UInt64
@@ -37,6 +38,8 @@ public struct VHDEncoder: ImageEncoder {
         var options = options
         let subformat = try options.take("subformat", oneOf: ["dynamic", "fixed"])
         try options.requireAllTaken(by: .vhd)
+        options.settle("timestamp", as: String(parameters.timestamp))
+        self.options = options.settled
         type = subformat == "fixed" ? .fixed : .dynamic
         unitSize = type == .fixed ? Self.fixedUnitSize : Self.blockSize
 

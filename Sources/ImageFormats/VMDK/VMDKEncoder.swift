@@ -15,6 +15,7 @@ public struct VMDKEncoder: ImageEncoder {
 
     public let unitSize = grainSize * sectorSize
     public let storage: UnitStorage
+    public let options: [String: String]
 
     private let subformat: VMDKSubformat
     // The one that `subformat` names is used. They stand side by side, and not in an enum, to be changed in place.
@@ -40,6 +41,9 @@ public struct VMDKEncoder: ImageEncoder {
                 "option compression_level needs subformat=streamOptimized; monolithicSparse is not compressed")
         }
         try options.requireAllTaken(by: .vmdk)
+        let settledLevel = level == 0 ? Self.defaultCompressionLevel : level
+        options.settle("compression_level", as: subformat == .streamOptimized ? String(settledLevel) : nil)
+        self.options = options.settled
 
         let capacity = parameters.virtualSize / sectorSize
         let tableSectors = Self.grainSize * VMDKTables.standardEntriesPerTable
@@ -57,7 +61,7 @@ public struct VMDKEncoder: ImageEncoder {
         storage =
             switch subformat {
             case .monolithicSparse: .plain
-            case .streamOptimized: .compressed(.zlib, level: level == 0 ? Self.defaultCompressionLevel : level)
+            case .streamOptimized: .compressed(.zlib, level: settledLevel)
             }
     }
 

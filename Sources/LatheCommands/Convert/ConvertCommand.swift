@@ -64,6 +64,18 @@ struct ConvertCommand: ParsableCommand {
     @Flag(help: "Read the result back and compare fingerprints before it appears under its name.")
     var verify = false
 
+    @Option(
+        help: ArgumentHelp(
+            "What to compute of the content and of the file: crc64ecma always, sha256 or sha256-tree too (see 'lathe digest "
+                + "--help').", valueName: "list"))
+    var checksum = ChecksumList(selection: .crc64ecma)
+
+    @Option(
+        help: ArgumentHelp(
+            "Write what the result must be, as JSON, to a file: 'lathe verify' takes it.", valueName: "path"),
+        completion: .file())
+    var manifest: String?
+
     @Option(help: "What to print when done.")
     var output: OutputFormat = .human
 
@@ -82,10 +94,12 @@ struct ConvertCommand: ParsableCommand {
         try runCommand(flags) { work in
             let start = ContinuousClock.now
             let conversion = try makeConversion(work)
-            let result =
+            let manifestFile = try ManifestFile(path: manifest, beside: destination, replacing: overwrite)
+            let made =
                 destination == "-" ? try convertToStandardOutput(conversion) : try convertToFile(conversion, work)
+            try manifestFile?.write(Manifest(conversion, made.result, object: made.object))
             let report = ConvertReport(
-                source: source, destination: destination, conversion: conversion, result: result, verified: verify,
+                source: source, destination: destination, conversion: conversion, made: made, verified: verify,
                 seconds: (ContinuousClock.now - start).seconds)
             guard !quiet else { return }
             if destination == "-" {
@@ -109,10 +123,10 @@ struct ConvertCommand: ParsableCommand {
         let image = try ImageOpening.image(source, format: sourceFormat, work.cancellation)
         return Conversion(
             image, to: format, options: options, sparsePolicy: try sparsePolicy(), timestamp: try timestamp(),
-            reflink: reflink, work: work)
+            reflink: reflink, checksums: checksum.selection, work: work)
     }
 
-    private func convertToFile(_ conversion: Conversion, _ work: WorkOptions) throws(ImageError) -> ConversionResult {
+    private func convertToFile(_ conversion: Conversion, _ work: WorkOptions) throws(ImageError) -> ConvertedObject {
         // Options are checked before anything is made.
         _ = try conversion.makeEncoder()
         if let file = conversion.image.source as? FileSource, file.isFile(at: destination) {
@@ -126,13 +140,24 @@ struct ConvertCommand: ParsableCommand {
             let written = try DiskImage(sink.writtenSource(), format: format)
             try ConvertReport.requireSame(result, try written.fingerprint(work), written, path: destination)
         }
+        let object = try objectChecksums(of: sink, result, work)
         try work.requireGoingOn()
         try sink.commit()
-        return result
+        return ConvertedObject(result: result, object: object)
+    }
+
+    /// What was asked for of the file: a SHA-256 goes in order, and the file was not written so; hence it is read again.
+    private func objectChecksums(of sink: FileSink, _ result: ConversionResult, _ work: WorkOptions) throws(ImageError)
+        -> Checksums
+    {
+        guard checksum.selection != .crc64ecma else { return Checksums(crc64ecma: result.objectCRC64) }
+        let found = try DiskImage.checksums(ofBytesOf: sink.writtenSource(), checksum.selection, work)
+        try ConvertReport.requireWritten(result, found, path: destination)
+        return found
     }
 
     /// A stream can't go back to its header, so the source is read twice: first for the metadata, then for the data.
-    private func convertToStandardOutput(_ conversion: Conversion) throws(ImageError) -> ConversionResult {
+    private func convertToStandardOutput(_ conversion: Conversion) throws(ImageError) -> ConvertedObject {
         guard !verify else {
             throw ImageError(
                 .invalidOption, "--verify reads the result back, and standard output can't be: leave it out")
@@ -147,14 +172,17 @@ struct ConvertCommand: ParsableCommand {
         }
         let spool = try MetadataSpool()
         let planned = try conversion.run(into: spool)
-        let stream = StreamSink(descriptor: STDOUT_FILENO, name: "standard output", metadata: try spool.spooled())
+        let digester = ObjectDigester(checksum.selection)
+        let stream = StreamSink(
+            descriptor: STDOUT_FILENO, name: "standard output", metadata: try spool.spooled(),
+            observer: { digester.update($0) })
         let written = try conversion.run(into: stream)
         guard planned == written else {
             throw ImageError(
                 .sourceChanged, "the source gave other content when it was read again; what was written is not whole",
                 path: source)
         }
-        return written
+        return ConvertedObject(result: written, object: digester.checksums(crc64ecma: written.objectCRC64))
     }
 
     private func sparsePolicy() throws(ImageError) -> SparsePolicy {

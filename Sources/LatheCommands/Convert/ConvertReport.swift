@@ -2,6 +2,12 @@ internal import ImageFormats
 internal import ImageModel
 internal import ImagePipeline
 
+/// What a conversion made, with the checksums of the file.
+struct ConvertedObject {
+    var result: ConversionResult
+    var object: Checksums
+}
+
 /// What `convert` says when it is done.
 struct ConvertReport: Encodable {
     var source: String
@@ -13,6 +19,10 @@ struct ConvertReport: Encodable {
     var fingerprint: String
     var objectLength: UInt64
     var objectCRC64: String
+    var contentSHA256: String?
+    var contentSHA256Tree: String?
+    var objectSHA256: String?
+    var objectSHA256Tree: String?
     /// Guest bytes that are not zero.
     var contentBytes: UInt64
     /// Bytes of the result that share their blocks with the source.
@@ -28,12 +38,17 @@ struct ConvertReport: Encodable {
         case objectCRC64 = "object-crc64ecma"
         case contentBytes = "content-bytes"
         case clonedBytes = "cloned-bytes"
+        case contentSHA256 = "content-sha256"
+        case contentSHA256Tree = "content-sha256-tree"
+        case objectSHA256 = "object-sha256"
+        case objectSHA256Tree = "object-sha256-tree"
     }
 
     init(
-        source: String, destination: String, conversion: Conversion, result: ConversionResult, verified: Bool,
+        source: String, destination: String, conversion: Conversion, made: ConvertedObject, verified: Bool,
         seconds: Double
     ) {
+        let result = made.result
         self.source = source
         sourceFormat = conversion.image.format.rawValue
         filename = destination
@@ -42,6 +57,10 @@ struct ConvertReport: Encodable {
         fingerprint = String(result.fingerprint)
         objectLength = result.objectLength
         objectCRC64 = String(result.objectCRC64)
+        contentSHA256 = result.content.sha256
+        contentSHA256Tree = result.content.sha256Tree
+        objectSHA256 = made.object.sha256
+        objectSHA256Tree = made.object.sha256Tree
         contentBytes = result.contentBytes
         clonedBytes = result.clonedBytes
         self.verified = verified
@@ -55,6 +74,16 @@ struct ConvertReport: Encodable {
             "\(filename): \(format), \(Rendering.size(virtualSize)) disk with \(Rendering.size(contentBytes)) of data in "
             + "\(Rendering.size(objectLength))\(cloned); \(Rendering.fixed(seconds, digits: 2)) s, "
             + "\(Rendering.fixed(speed, digits: 0)) MB/s; fingerprint \(fingerprint)" + (verified ? ", verified" : "")
+    }
+
+    /// - Throws: `verification-failed` where the file read back is not what was written.
+    static func requireWritten(_ result: ConversionResult, _ found: Checksums, path: String) throws(ImageError) {
+        guard found.crc64ecma == result.objectCRC64 else {
+            throw ImageError(
+                .verificationFailed,
+                "read back, the file has CRC-64 \(found.crc64ecma), but what was written has \(result.objectCRC64); it was "
+                    + "thrown away: check the disk and memory of this machine", path: path)
+        }
     }
 
     /// - Throws: `verification-failed` where the result read back is not what was read from the source.

@@ -1,0 +1,82 @@
+internal import ImageCodecs
+public import ImageFormats
+public import ImageModel
+
+/// What an output must be: `lathe.manifest/1`, the JSON beside it.
+///
+/// It is the same text for the same content, format and options, on every day and machine: no clock, no path, sorted keys.
+public struct Manifest: Hashable, Sendable {
+    /// What `schema` says: the name, and the major version behind the slash.
+    public static let schema = "lathe.manifest/1"
+
+    public var format: ImageFormat
+    /// Every option of the encoder with what it came to, and what else decides about the bytes.
+    public var options: [String: String]
+    /// In bytes, a multiple of 512.
+    public var virtualSize: UInt64
+    /// The guest bytes that the source had: less than `virtualSize` only for a raw file that ended inside a sector.
+    public var sourceLength: UInt64
+    /// Of the guest's content, to the virtual size.
+    public var content: Checksums
+    /// The length of the image file, in bytes.
+    public var objectLength: UInt64
+    /// Of the image file.
+    public var object: Checksums
+    /// Of each part of the image file.
+    public var parts: PartChecksums
+    /// Lathe's version, and that of the compressor where there is one.
+    public var encoder: [String: String]
+
+    /// The key in `options` that says which zeros were written out, where that changes what is allocated.
+    static let sparseSizeKey = "sparse_size"
+    /// The key in `options` of the time that the format records.
+    static let timestampKey = "timestamp"
+
+    init(
+        format: ImageFormat, options: [String: String], virtualSize: UInt64, sourceLength: UInt64, content: Checksums,
+        objectLength: UInt64, object: Checksums, parts: PartChecksums, encoder: [String: String]
+    ) {
+        self.format = format
+        self.options = options
+        self.virtualSize = virtualSize
+        self.sourceLength = sourceLength
+        self.content = content
+        self.objectLength = objectLength
+        self.object = object
+        self.parts = parts
+        self.encoder = encoder
+    }
+
+    /// What a conversion made.
+    ///
+    /// - Parameter object: of the image file; its CRC-64 is that of `result`.
+    /// - Throws: `invalid-option`, where the conversion could not have been made.
+    public init(_ conversion: Conversion, _ result: ConversionResult, object: Checksums) throws(ImageError) {
+        let encoder = try conversion.makeEncoder()
+        format = conversion.format
+        options = encoder.options
+        if conversion.sparsePolicy == .noHoles { options[Self.sparseSizeKey] = "0" }
+        virtualSize = result.virtualSize
+        sourceLength = conversion.image.reader.contentLength
+        content = result.content
+        objectLength = result.objectLength
+        self.object = object
+        parts = result.parts
+        self.encoder = ["lathe": LatheVersion.current]
+        if case .compressed(let method, let level) = encoder.storage {
+            self.encoder[method.rawValue] = "\(ZlibCompressor.library) level \(level)"
+        }
+    }
+
+    /// The conversion that makes this image anew from a disk of the same content.
+    ///
+    /// - Throws: `invalid-option` where the manifest has options that this version does not know.
+    func conversion(of image: DiskImage, work: WorkOptions) throws(ImageError) -> Conversion {
+        var options = options
+        let sparseSize = options.removeValue(forKey: Self.sparseSizeKey)
+        let timestamp = options.removeValue(forKey: Self.timestampKey).flatMap { UInt64($0) }
+        return Conversion(
+            image, to: format, options: FormatOptions(options), sparsePolicy: sparseSize == "0" ? .noHoles : .allHoles,
+            timestamp: timestamp ?? EncoderParameters.defaultTimestamp, work: work)
+    }
+}

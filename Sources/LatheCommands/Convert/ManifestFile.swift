@@ -1,0 +1,51 @@
+internal import ArgumentParser
+internal import ImageFiles
+internal import ImageModel
+internal import ImagePipeline
+
+/// `--checksum`: names joined by commas.
+struct ChecksumList: ExpressibleByArgument {
+    var selection: ChecksumSelection
+
+    init(selection: ChecksumSelection) { self.selection = selection }
+
+    init?(argument: String) {
+        // CRC-64 costs next to nothing, and is what locates damage.
+        selection = .crc64ecma
+        for name in argument.split(separator: ",", omittingEmptySubsequences: false) {
+            switch name {
+            case "crc64ecma": continue
+            case "sha256": selection.insert(.sha256)
+            case "sha256-tree": selection.insert(.sha256Tree)
+            default: return nil
+            }
+        }
+    }
+
+    static let allValueStrings = ["crc64ecma", "sha256", "sha256-tree"]
+    var defaultValueDescription: String { "crc64ecma" }
+}
+
+/// Where a manifest goes: asked for before the work, so that a place that can't be written to costs no conversion, and there
+/// only after the image is.
+struct ManifestFile {
+    private let sink: FileSink
+
+    /// - Returns: nil where no manifest is asked for.
+    /// - Throws: what `FileSink` throws; `invalid-option` where the manifest would take the image's place.
+    init?(path: String?, beside image: String, replacing: Bool) throws(ImageError) {
+        guard let path else { return nil }
+        guard path != image, path != "-" else {
+            throw ImageError(
+                .invalidOption, "the manifest can't go to '\(path)', where something else goes; name a file of its own")
+        }
+        sink = try FileSink(path: path, replacing: replacing)
+    }
+
+    func write(_ manifest: Manifest) throws(ImageError) {
+        let bytes = try manifest.encoded()
+        try sink.write(metadata: bytes.span, at: FileOffset(0))
+        try sink.finish(length: UInt64(bytes.count))
+        try sink.commit()
+    }
+}
