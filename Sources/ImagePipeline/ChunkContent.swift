@@ -19,29 +19,65 @@ struct ChunkContent: ~Copyable {
 
     private let image: DiskImage
     private var start = GuestOffset(0)
-    private var buffer: [UInt8]
+    /// Empty until something is read.
+    private var buffer: [UInt8] = []
+    private let bufferLength: Int
     private var decompressor: Decompressor?
 
     /// - Parameter chunkSize: of every chunk that will be loaded; the buffer is this long, in bytes.
     init(_ image: DiskImage, chunkSize: UInt64) {
         self.image = image
-        buffer = [UInt8](repeating: 0, count: Int(chunkSize))
+        bufferLength = Int(chunkSize)
     }
 
     /// Reads, and inflates, what a chunk has stored.
     mutating func load(_ chunk: Chunk) throws(ImageError) {
+        note(chunk)
+        for extent in chunk.extents { try read(extent) }
+    }
+
+    /// Takes a chunk's extents for its pieces, and reads nothing of them yet.
+    mutating func note(_ chunk: Chunk) {
         start = chunk.range.start
         pieces.removeAll(keepingCapacity: true)
-        for extent in chunk.extents {
-            switch extent.mapping {
-            case .raw(let offset):
-                let stored = FileRange(start: offset, length: extent.range.length)
-                try image.source.read(stored, into: &buffer, at: Int(extent.range.start - start))
-            case .compressed(let unit): try inflate(unit, needed: extent.range)
-            case .zero, .hole: continue
+        for extent in chunk.extents where !extent.mapping.readsAsZero { append(extent.range) }
+    }
+
+    /// Fills ascending ranges of the noted chunk: with what its extents have stored, and zeros between them.
+    mutating func read(_ extents: [MappedExtent], in ranges: [PlacedRange]) throws(ImageError) {
+        allocate()
+        var index = 0
+        for range in ranges.map(\.guest) {
+            var position = range.start
+            while position < range.end {
+                while index < extents.count, extents[index].range.end <= position { index += 1 }
+                let next = index < extents.count ? min(max(extents[index].range.start, position), range.end) : range.end
+                fillWithZeros(Int(position - start)..<Int(next - start))
+                position = next
+                guard position < range.end else { break }
+                let rest = extents[index].dropping(position - extents[index].range.start)
+                let part = rest.prefix(range.end - position)
+                try read(part)
+                position = part.range.end
             }
-            append(extent.range)
         }
+    }
+
+    private mutating func read(_ extent: MappedExtent) throws(ImageError) {
+        switch extent.mapping {
+        case .raw(let offset):
+            allocate()
+            let stored = FileRange(start: offset, length: extent.range.length)
+            try image.source.read(stored, into: &buffer, at: Int(extent.range.start - start))
+        case .compressed(let unit):
+            allocate()
+            try inflate(unit, needed: extent.range)
+        case .zero, .hole: return
+        }
+    }
+
+    private mutating func allocate() {
+        if buffer.isEmpty { buffer = [UInt8](repeating: 0, count: bufferLength) }
     }
 
     /// Lends the bytes of a guest range of the chunk.
@@ -71,6 +107,7 @@ struct ChunkContent: ~Copyable {
 
     /// Makes all of the buffer that is in no piece zero, to the end of the last unit of the disk and beyond.
     mutating func fillGaps() {
+        allocate()
         var place = 0
         for piece in pieces {
             fillWithZeros(place..<Int(piece.start - start))

@@ -13,14 +13,20 @@ public struct Conversion: Sendable {
     /// In seconds since 1970-01-01 UTC, for the formats that record a time.
     public var timestamp: UInt64
     public var reflink: ReflinkPolicy
-    /// What is computed of the content beside CRC-64, which always is.
+    /// Takes the source's word for what is a hole, and all else for data: no zeros are looked for, and zeros that the source has
+    /// stored are allocated.
+    ///
+    /// The result then depends on how the source is allocated, and not on its content alone.
+    public var trustsHoles: Bool
+    /// What is computed of the content: CRC-64 with anything else, or nothing at all (`.none`).
     public var checksums: ChecksumSelection
     public var work: WorkOptions
 
     public init(
         _ image: DiskImage, to format: ImageFormat, options: FormatOptions = .init(),
         sparsePolicy: SparsePolicy = .allHoles, timestamp: UInt64 = EncoderParameters.defaultTimestamp,
-        reflink: ReflinkPolicy = .auto, checksums: ChecksumSelection = .crc64ecma, work: WorkOptions = .init()
+        reflink: ReflinkPolicy = .auto, trustsHoles: Bool = false, checksums: ChecksumSelection = .crc64ecma,
+        work: WorkOptions = .init()
     ) {
         self.image = image
         self.format = format
@@ -28,6 +34,7 @@ public struct Conversion: Sendable {
         self.sparsePolicy = sparsePolicy
         self.timestamp = timestamp
         self.reflink = reflink
+        self.trustsHoles = trustsHoles
         self.checksums = checksums
         self.work = work
     }
@@ -39,7 +46,14 @@ public struct Conversion: Sendable {
         try work.validate()
         let parameters = EncoderParameters(
             contentLength: image.reader.contentLength, virtualSize: image.virtualSize, timestamp: timestamp)
-        return try FormatCatalog.encoder(for: format, parameters: parameters, options: options)
+        let encoder = try FormatCatalog.encoder(for: format, parameters: parameters, options: options)
+        guard !checksums.isEmpty || !encoder.recordsIdentity else {
+            throw ImageError(
+                .invalidOption,
+                "a \(format.rawValue) holds identifiers that are made of the content's fingerprint, so it can't be written "
+                    + "without checksums; compute them, or write raw or qcow2")
+        }
+        return encoder
     }
 
     /// Converts into a sink, and blocks until all is written; call it from a thread that may wait.
@@ -79,21 +93,21 @@ public enum SparsePolicy: Hashable, Sendable {
 public struct ConversionResult: Hashable, Sendable {
     /// In bytes.
     public var virtualSize: UInt64
-    /// Of the whole guest content.
-    public var content: Checksums
+    /// Of the whole guest content; nil where no checksum was asked for.
+    public var content: Checksums?
     /// The length of the image in bytes.
     public var objectLength: UInt64
-    /// CRC-64/XZ of the whole image.
-    public var objectCRC64: UInt64
-    /// CRC-64/XZ of each part of the image.
-    public var parts: PartChecksums
-    /// Guest bytes that were not zero, in steps of 4096.
+    /// CRC-64/XZ of the whole image; nil where no checksum was asked for.
+    public var objectCRC64: UInt64?
+    /// CRC-64/XZ of each part of the image; nil where no checksum was asked for.
+    public var parts: PartChecksums?
+    /// Guest bytes that were not zero, in steps of 4096; where holes are trusted, those that were no hole.
     public var contentBytes: UInt64
     /// Bytes of the image that share their blocks with the source: how it was made, not what it is.
     public var clonedBytes: UInt64
 
-    /// CRC-64/XZ of the whole guest content.
-    public var fingerprint: UInt64 { content.crc64ecma }
+    /// CRC-64/XZ of the whole guest content; nil where no checksum was asked for.
+    public var fingerprint: UInt64? { content?.crc64ecma }
 }
 
 /// What the workers of one conversion share.
@@ -172,6 +186,7 @@ private final class ConversionRun: Sendable {
         }
         try conversion.image.source.requireUnchanged()
         var totals = totals.withLock { $0 }
+        totals.isCounting = !conversion.checksums.isEmpty
         let virtualSize = conversion.image.virtualSize
         let fingerprint = totals.content.checksum(length: virtualSize)
         var content = Checksums(crc64ecma: fingerprint)
@@ -184,10 +199,11 @@ private final class ConversionRun: Sendable {
         for segment in segments { try totals.write(segment, to: sink) }
         try sink.finish(length: length)
         conversion.work.progress?.reach(GuestOffset(virtualSize))
-        let object = totals.object.checksums(length: length)
+        let object = totals.isCounting ? totals.object.checksums(length: length) : nil
         return ConversionResult(
-            virtualSize: virtualSize, content: content, objectLength: length, objectCRC64: object.object,
-            parts: object.parts, contentBytes: totals.contentBytes, clonedBytes: cloning?.clonedBytes ?? 0)
+            virtualSize: virtualSize, content: totals.isCounting ? content : nil, objectLength: length,
+            objectCRC64: object?.object, parts: object?.parts, contentBytes: totals.contentBytes,
+            clonedBytes: cloning?.clonedBytes ?? 0)
     }
 }
 
@@ -196,6 +212,8 @@ struct ConversionTotals: Sendable {
     var content = CRC64Sum()
     var object = PartSums()
     var contentBytes: UInt64 = 0
+    /// False leaves all sums alone: nobody asked for them.
+    var isCounting = true
 
     mutating func add(_ other: ConversionTotals) {
         content.add(other.content)
@@ -205,15 +223,21 @@ struct ConversionTotals: Sendable {
 
     /// Counts guest bytes that are stored as they are: one remainder of a piece serves the content and the object.
     mutating func count(_ bytes: Span<UInt8>, guest: GuestOffset, at place: FileOffset) {
+        guard isCounting else { return }
         var content = content
         object.add(bytes, at: place) { remainder, end in content.add(remainder, endingAt: guest.bytes + UInt64(end)) }
         self.content = content
     }
 
+    /// Counts bytes that only the object has.
+    mutating func count(stored bytes: Span<UInt8>, at place: FileOffset) {
+        if isCounting { object.add(bytes, at: place) }
+    }
+
     /// Writes a metadata segment and counts it into the object.
     mutating func write(_ segment: MetadataSegment, to sink: any ImageSink) throws(ImageError) {
         try segment.forEachPiece { (bytes, offset) throws(ImageError) in
-            object.add(bytes.span, at: offset)
+            count(stored: bytes.span, at: offset)
             try sink.write(metadata: bytes.span, at: offset)
         }
     }

@@ -7,6 +7,9 @@ struct ConversionWorker: ~Copyable {
     private(set) var totals = ConversionTotals()
 
     private let policy: SparsePolicy
+    private let trustsHoles: Bool
+    /// Whether nobody looks at the bytes that are cloned, so that only those are read which are written.
+    private let readsLate: Bool
     /// Where the guest's bytes end: before the virtual size for a raw file that ends inside a sector.
     private let contentLength: UInt64
     private var content: ChunkContent
@@ -23,6 +26,9 @@ struct ConversionWorker: ~Copyable {
         cloningIn blockSize: UInt64?
     ) throws(ImageError) {
         policy = conversion.sparsePolicy
+        trustsHoles = conversion.trustsHoles
+        totals.isCounting = !conversion.checksums.isEmpty
+        readsLate = trustsHoles && conversion.checksums.isEmpty && blockSize != nil
         contentLength = conversion.image.reader.contentLength
         content = ChunkContent(conversion.image, chunkSize: chunkSize)
         plan = WritePlan(unitSize: unitSize, contentLength: contentLength, writtenBelow: policy.writtenBelow)
@@ -34,13 +40,19 @@ struct ConversionWorker: ~Copyable {
 
     /// Loads a chunk, finds what is not zero in it, and compresses that where the format asks for it.
     mutating func scan(_ chunk: Chunk) throws(ImageError) {
-        try content.load(chunk)
         extents = chunk.extents
-        content.dropZeros()
+        if readsLate { content.note(chunk) } else { try content.load(chunk) }
+        if !trustsHoles { content.dropZeros() }
         for piece in content.pieces { totals.contentBytes += piece.length }
-        if policy != .allHoles || compressor != nil { content.fillGaps() }
+        if !readsLate, policy != .allHoles || compressor != nil { content.fillGaps() }
         if policy == .noHoles { content.keepAll(upTo: GuestOffset(min(chunk.range.end.bytes, contentLength))) }
         guard compressor != nil else { return }
+        try countContent()
+        try compressor?.compress(content)
+    }
+
+    private mutating func countContent() throws(ImageError) {
+        guard totals.isCounting else { return }
         var sum = totals.content
         for piece in content.pieces {
             try content.withBytes(of: piece) { (bytes) throws(ImageError) in
@@ -48,7 +60,6 @@ struct ConversionWorker: ~Copyable {
             }
         }
         totals.content = sum
-        try compressor?.compress(content)
     }
 
     /// What of the chunk the sink is to clone, once it is placed.
@@ -82,14 +93,16 @@ struct ConversionWorker: ~Copyable {
             try compressor?.write(to: sink, &totals)
             return
         }
+        let writes = sharing?.writes ?? plan.writes
+        if readsLate, !writes.isEmpty { try content.read(extents, in: writes) }
         var totals = totals
-        for write in sharing?.writes ?? plan.writes {
+        for write in writes {
             try content.withBytes(of: write.guest) { (bytes) throws(ImageError) in
                 totals.count(bytes, guest: write.guest.start, at: write.place)
                 try sink.write(data: bytes, at: write.place)
             }
         }
-        for clone in clones {
+        for clone in clones where totals.isCounting {
             try content.withBytes(of: clone.guest) { (bytes) throws(ImageError) in
                 totals.count(bytes, guest: clone.guest.start, at: clone.place)
             }

@@ -106,6 +106,25 @@ import Testing
         #expect(Int(allocated.dropLast()) ?? 0 >= 16 << 11)
     }
 
+    @Test(arguments: kinds, ["raw", "qcow2"])
+    func withoutChecksumsNoDataIsReadAndTheDiskIsTheSame(kind: LoopFileSystem.Kind, format: String) throws {
+        let bench = try Bench(kind, extraBytes: 1_000_320)
+        let image = bench.disk.file("image")
+        let outcome = try lathe(
+            "convert", "--checksum", "none", "--trust-holes", "--output", "json", "-f", "raw", "-O", format,
+            bench.source, image)
+        #expect(outcome.status == 0, "\(outcome.testDescription)")
+        let report = try outcome.json()
+        for key in ["fingerprint", "object-crc64ecma"] { #expect(report[key] == nil) }
+        // The stored zeros are data too: that is what it means to trust holes.
+        #expect(report["content-bytes"]?.number == UInt64(Self.size + 1_000_320))
+        #expect(report["cloned-bytes"]?.number == UInt64((Self.size + 1_000_320) / 4096 * 4096))
+        let digests = try [bench.source, image].map { path in
+            try lathe("digest", "-f", path == image ? format : "raw", path).text.split(separator: " ").first
+        }
+        #expect(digests[0] == digests[1])
+    }
+
     @Test(arguments: kinds) func alwaysSaysWhatCanNotBeShared(kind: LoopFileSystem.Kind) throws {
         let bench = try Bench(kind)
         let elsewhere = try TemporaryDirectory(in: "/var/tmp")

@@ -69,7 +69,9 @@ public final class MemorySink: ImageSink {
         guard let blockSize, number <= acceptedClones else { return false }
         guard [range.start.bytes, range.length, offset.bytes].allSatisfy({ $0 % blockSize == 0 }), range.length > 0
         else { throw ImageError(.inputOutput, "a clone of \(range) to \(offset) is not in whole blocks") }
-        let bytes = try source.read(range)
+        let bytes = try source.withBytes(of: range) { (bytes) throws(ImageError) in
+            unsafe bytes.withUnsafeBufferPointer { unsafe Array($0) }
+        }
         try take(bytes.span, offset, .clone)
         return true
     }
