@@ -43,23 +43,41 @@ struct ChunkContent: ~Copyable {
         for extent in chunk.extents where !extent.mapping.readsAsZero { append(extent.range) }
     }
 
-    /// Fills ascending ranges of the noted chunk: with what its extents have stored, and zeros between them.
-    mutating func read(_ extents: [MappedExtent], in ranges: [PlacedRange]) throws(ImageError) {
+    /// Lends the bytes of a range that were not loaded, in pieces that fit the buffer: what extents have stored, and zeros
+    /// between them.
+    ///
+    /// The buffer then holds nothing else. Pieces end at multiples of the buffer's length, as chunks do, so that no
+    /// compressed unit lies in two.
+    mutating func withPieces(
+        of range: GuestRange, storedIn extents: [MappedExtent],
+        _ body: (Span<UInt8>, GuestOffset) throws(ImageError) -> Void
+    ) throws(ImageError) {
         allocate()
-        var index = 0
-        for range in ranges.map(\.guest) {
-            var position = range.start
-            while position < range.end {
-                while index < extents.count, extents[index].range.end <= position { index += 1 }
-                let next = index < extents.count ? min(max(extents[index].range.start, position), range.end) : range.end
-                fillWithZeros(Int(position - start)..<Int(next - start))
-                position = next
-                guard position < range.end else { break }
-                let rest = extents[index].dropping(position - extents[index].range.start)
-                let part = rest.prefix(range.end - position)
-                try read(part)
-                position = part.range.end
-            }
+        var index = extents.partitioningIndex { $0.range.end > range.start }
+        var position = range.start
+        while position < range.end {
+            start = GuestOffset(position.bytes.roundedDown(toMultipleOf: UInt64(bufferLength)))
+            let end = min(range.end, start + UInt64(bufferLength))
+            try fill(position, end, from: extents, &index)
+            try body(buffer.span.extracting(Int(position - start)..<Int(end - start)), position)
+            position = end
+        }
+    }
+
+    /// Puts guest bytes into the buffer; `index` is that of the first extent that ends behind them.
+    private mutating func fill(
+        _ first: GuestOffset, _ end: GuestOffset, from extents: [MappedExtent], _ index: inout Int
+    ) throws(ImageError) {
+        var position = first
+        while position < end {
+            while index < extents.count, extents[index].range.end <= position { index += 1 }
+            let next = index < extents.count ? min(max(extents[index].range.start, position), end) : end
+            fillWithZeros(Int(position - start)..<Int(next - start))
+            position = next
+            guard position < end else { return }
+            let part = extents[index].dropping(position - extents[index].range.start).prefix(end - position)
+            try read(part)
+            position = part.range.end
         }
     }
 
@@ -156,5 +174,17 @@ struct ChunkContent: ~Copyable {
                 "the \(unit.method.rawValue) data of guest bytes \(unit.content.start.bytes) to "
                     + "\(unit.content.end.bytes) is damaged", path: image.source.name, offset: unit.stored.start)
         }
+    }
+}
+
+extension Array {
+    /// The index of the first element for which the predicate holds, in an array where it holds for all behind that.
+    fileprivate func partitioningIndex(where holds: (Element) -> Bool) -> Int {
+        var (low, high) = (0, count)
+        while low < high {
+            let middle = (low + high) / 2
+            if holds(self[middle]) { high = middle } else { low = middle + 1 }
+        }
+        return low
     }
 }

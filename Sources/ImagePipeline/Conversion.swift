@@ -133,9 +133,11 @@ private final class ConversionRun: Sendable {
         unitSize = encoder.unitSize
         storage = encoder.storage
         chunkSize = max(conversion.image.chunkSize(conversion.work.chunkSize), encoder.unitSize)
+        // A chunk of which nothing is read costs only its turn: the fewer, the better.
+        let chunks = ConversionWorker.readsLate(conversion, cloning: cloning) ? max(1, (64 << 20) / chunkSize) : 1
         dispenser = Mutex(
             ChunkDispenser(
-                conversion.image, chunkSize: chunkSize, skippingZeros: conversion.sparsePolicy != .noHoles))
+                conversion.image, chunkSize: chunkSize * chunks, skippingZeros: conversion.sparsePolicy != .noHoles))
         self.encoder = Mutex(encoder)
         digests = OrderedDigests(conversion.checksums, length: conversion.image.virtualSize)
         conversion.work.progress?.begin(total: conversion.image.virtualSize)
@@ -146,7 +148,7 @@ private final class ConversionRun: Sendable {
         do throws(ImageError) {
             var worker = try ConversionWorker(
                 conversion, chunkSize: chunkSize, unitSize: unitSize, storage: storage,
-                cloningIn: cloning?.blockSize)
+                cloning: cloning)
             while !failure.isSet, let chunk = try dispenser.withLock({ (it) throws(ImageError) in try it.next() }) {
                 try conversion.work.requireGoingOn()
                 try worker.scan(chunk)

@@ -10,6 +10,12 @@ struct ConversionWorker: ~Copyable {
     private let trustsHoles: Bool
     /// Whether nobody looks at the bytes that are cloned, so that only those are read which are written.
     private let readsLate: Bool
+
+    /// Whether a conversion looks at no byte before it is placed.
+    static func readsLate(_ conversion: Conversion, cloning: SourceCloning?) -> Bool {
+        conversion.trustsHoles && conversion.checksums.isEmpty && cloning != nil
+    }
+
     /// Where the guest's bytes end: before the virtual size for a raw file that ends inside a sector.
     private let contentLength: UInt64
     private var content: ChunkContent
@@ -20,19 +26,20 @@ struct ConversionWorker: ~Copyable {
     private var extents: [MappedExtent] = []
     private var segments: [MetadataSegment] = []
 
-    /// - Parameter blockSize: in which the sink clones; nil where it can't.
+    /// - Parameters:
+    ///   - chunkSize: of the chunks that are read whole.
+    ///   - cloning: nil where the sink can't clone.
     init(
-        _ conversion: Conversion, chunkSize: UInt64, unitSize: UInt64, storage: UnitStorage,
-        cloningIn blockSize: UInt64?
+        _ conversion: Conversion, chunkSize: UInt64, unitSize: UInt64, storage: UnitStorage, cloning: SourceCloning?
     ) throws(ImageError) {
         policy = conversion.sparsePolicy
         trustsHoles = conversion.trustsHoles
         totals.isCounting = !conversion.checksums.isEmpty
-        readsLate = trustsHoles && conversion.checksums.isEmpty && blockSize != nil
+        readsLate = Self.readsLate(conversion, cloning: cloning)
         contentLength = conversion.image.reader.contentLength
         content = ChunkContent(conversion.image, chunkSize: chunkSize)
         plan = WritePlan(unitSize: unitSize, contentLength: contentLength, writtenBelow: policy.writtenBelow)
-        sharing = blockSize.map { ClonePlan(blockSize: $0, unitSize: unitSize) }
+        sharing = cloning.map { ClonePlan(blockSize: $0.blockSize, unitSize: unitSize) }
         if case .compressed(let method, let level) = storage {
             compressor = try UnitCompressor(method, level: level, unitSize: unitSize)
         }
@@ -94,7 +101,7 @@ struct ConversionWorker: ~Copyable {
             return
         }
         let writes = sharing?.writes ?? plan.writes
-        if readsLate, !writes.isEmpty { try content.read(extents, in: writes) }
+        if readsLate { return try readAndWrite(writes, to: sink) }
         var totals = totals
         for write in writes {
             try content.withBytes(of: write.guest) { (bytes) throws(ImageError) in
@@ -102,12 +109,21 @@ struct ConversionWorker: ~Copyable {
                 try sink.write(data: bytes, at: write.place)
             }
         }
-        for clone in clones where totals.isCounting {
+        for clone in clones {
             try content.withBytes(of: clone.guest) { (bytes) throws(ImageError) in
                 totals.count(bytes, guest: clone.guest.start, at: clone.place)
             }
         }
         self.totals = totals
+    }
+
+    /// Writes what was not read before it was placed.
+    private mutating func readAndWrite(_ writes: [PlacedRange], to sink: any ImageSink) throws(ImageError) {
+        for write in writes {
+            try content.withPieces(of: write.guest, storedIn: extents) { (bytes, start) throws(ImageError) in
+                try sink.write(data: bytes, at: write.place + (start - write.guest.start))
+            }
+        }
     }
 
     /// Hashes the chunk, once all chunks before it are hashed.
