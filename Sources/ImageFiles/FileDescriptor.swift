@@ -18,6 +18,26 @@ struct FileDescriptor: ~Copyable, Sendable {
 
     deinit { close(number) }
 
+    /// Writes all of the bytes at a file offset; what falls short goes on, and `EINTR` is tried again.
+    func writeAll(_ bytes: Span<UInt8>, at offset: UInt64, path: String) throws(ImageError) {
+        var failure: ImageError?
+        unsafe bytes.withUnsafeBytes { buffer in
+            var done = 0
+            while done < buffer.count {
+                guard let base = buffer.baseAddress else { return }
+                let place = offset + UInt64(done)
+                let count = unsafe pwrite(number, base + done, buffer.count - done, off_t(place))
+                if count > 0 {
+                    done += count
+                } else if count == 0 || errno != EINTR {
+                    failure = writeError("pwrite", count == 0 ? EIO : errno, path: path, offset: place)
+                    return
+                }
+            }
+        }
+        if let failure { throw failure }
+    }
+
     func status(path: String) throws(ImageError) -> stat {
         var status = stat()
         guard unsafe fstat(number, &status) == 0 else { throw systemError("fstat", errno, path: path) }

@@ -1,6 +1,6 @@
 internal import CImageKernels
 internal import Glibc
-internal import ImageModel
+public import ImageModel
 
 /// A sparse temporary file without a name, in `TMPDIR` or `/var/tmp`; it is gone with its owner, however that ends.
 final class ScratchFile: Sendable {
@@ -21,22 +21,7 @@ final class ScratchFile: Sendable {
     }
 
     func write(_ bytes: Span<UInt8>, at offset: UInt64) throws(ImageError) {
-        var failure: ImageError?
-        unsafe bytes.withUnsafeBytes { buffer in
-            var done = 0
-            while done < buffer.count {
-                guard let base = buffer.baseAddress else { return }
-                let place = offset + UInt64(done)
-                let count = unsafe pwrite(descriptor.number, base + done, buffer.count - done, off_t(place))
-                if count > 0 {
-                    done += count
-                } else if count == 0 || errno != EINTR {
-                    failure = writeError("pwrite", count == 0 ? EIO : errno, path: directory, offset: place)
-                    return
-                }
-            }
-        }
-        if let failure { throw failure }
+        try descriptor.writeAll(bytes, at: offset, path: directory)
     }
 
     func setLength(_ length: UInt64) throws(ImageError) {
@@ -48,4 +33,25 @@ final class ScratchFile: Sendable {
     func source(name: String) throws(ImageError) -> FileSource {
         try FileSource(duplicating: descriptor.number, name: name)
     }
+}
+
+/// Keeps an image, data and all, in a nameless sparse file, until somebody has looked at it.
+public final class ScratchSpool: ImageSpool {
+    public let isSequential = false
+    private let file: ScratchFile
+
+    /// - Throws: `input-output` where the directory for temporary files can't be written to.
+    public init() throws(ImageError) { file = try ScratchFile() }
+
+    public func write(data: Span<UInt8>, at offset: FileOffset) throws(ImageError) {
+        try file.write(data, at: offset.bytes)
+    }
+
+    public func write(metadata: Span<UInt8>, at offset: FileOffset) throws(ImageError) {
+        try file.write(metadata, at: offset.bytes)
+    }
+
+    public func finish(length: UInt64) throws(ImageError) { try file.setLength(length) }
+
+    public func spooled() throws(ImageError) -> any ImageSource { try file.source(name: "spool") }
 }

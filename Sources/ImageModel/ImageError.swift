@@ -31,6 +31,8 @@ public struct ImageError: Error, Sendable {
         public static let sourceChanged = Code(rawValue: "source-changed")
         /// The result does not hold what the source holds.
         public static let verificationFailed = Code(rawValue: "verification-failed")
+        /// Things that were named together, an image and a manifest for one, do not belong together.
+        public static let mismatch = Code(rawValue: "mismatch")
         /// The work was stopped on request.
         public static let cancelled = Code(rawValue: "cancelled")
     }

@@ -131,3 +131,9 @@ public enum CloningSupport: Hashable, Sendable {
     /// It can't, for this reason: a clause without a full stop.
     case unavailable(String)
 }
+
+/// A sink whose bytes can be read back before they go anywhere else.
+public protocol ImageSpool: ImageSink {
+    /// What was written so far, with zeros where nothing was.
+    func spooled() throws(ImageError) -> any ImageSource
+}

@@ -19,7 +19,7 @@ struct ChunkContent: ~Copyable {
 
     private let image: DiskImage
     private var start = GuestOffset(0)
-    /// Empty until something is read.
+    /// Empty until it is needed: a conversion that reads nothing needs none.
     private var buffer: [UInt8] = []
     private let bufferLength: Int
     private var decompressor: Decompressor?
@@ -32,6 +32,7 @@ struct ChunkContent: ~Copyable {
 
     /// Reads, and inflates, what a chunk has stored.
     mutating func load(_ chunk: Chunk) throws(ImageError) {
+        allocate()
         note(chunk)
         for extent in chunk.extents { try read(extent) }
     }
@@ -84,18 +85,22 @@ struct ChunkContent: ~Copyable {
     private mutating func read(_ extent: MappedExtent) throws(ImageError) {
         switch extent.mapping {
         case .raw(let offset):
-            allocate()
             let stored = FileRange(start: offset, length: extent.range.length)
             try image.source.read(stored, into: &buffer, at: Int(extent.range.start - start))
-        case .compressed(let unit):
-            allocate()
-            try inflate(unit, needed: extent.range)
+        case .compressed(let unit): try inflate(unit, needed: extent.range)
         case .zero, .hole: return
         }
     }
 
     private mutating func allocate() {
         if buffer.isEmpty { buffer = [UInt8](repeating: 0, count: bufferLength) }
+    }
+
+    /// Holds nothing, from a guest offset on: a chunk that is all zero.
+    mutating func clear(from guest: GuestOffset) {
+        start = guest
+        pieces.removeAll(keepingCapacity: true)
+        allocate()
     }
 
     /// Lends the bytes of a guest range of the chunk.

@@ -54,6 +54,78 @@ extension DiskImage {
     }
 }
 
+/// Where two disks differ, in whole sectors.
+public struct DiskDifferences: Hashable, Sendable {
+    /// The first of them, in guest order, neighbours joined.
+    public var ranges: [GuestRange]
+    /// Of all of them, in bytes.
+    public var differingBytes: UInt64
+    /// Whether one disk is larger than the other.
+    public var sizesDiffer: Bool
+
+    public var isEmpty: Bool { differingBytes == 0 && !sizesDiffer }
+}
+
+extension DiskImage {
+    /// Finds where the guest content of two disks differs; blocks.
+    ///
+    /// - Parameter count: how many ranges are kept; the rest is counted.
+    /// - Throws: what the readers and the sources throw; `cancelled`.
+    public func differences(from other: DiskImage, atMost count: Int, _ work: WorkOptions = .init())
+        throws(ImageError) -> DiskDifferences
+    {
+        try work.validate()
+        work.progress?.begin(total: max(virtualSize, other.virtualSize))
+        let chunkSize = max(chunkSize(work.chunkSize), other.chunkSize(work.chunkSize))
+        let dispenser = Mutex(PairDispenser(self, other, chunkSize: chunkSize))
+        let found = Mutex(RangeCollection(limit: count))
+        let failure = SharedFailure()
+        WorkerThreads.run(work.threads) {
+            do throws(ImageError) {
+                var comparer = ChunkComparer(self, other, chunkSize: chunkSize)
+                while !failure.isSet {
+                    guard let pair = try dispenser.withLock({ (it) throws(ImageError) in try it.next() }) else { break }
+                    try work.requireGoingOn()
+                    let ranges = try comparer.differingSectors(in: pair)
+                    if !ranges.isEmpty { found.withLock { $0.add(ranges) } }
+                    work.progress?.reach(pair.range.end)
+                }
+            } catch {
+                failure.set(error)
+            }
+        }
+        try failure.rethrow()
+        try source.requireUnchanged()
+        try other.source.requireUnchanged()
+        let collection = found.withLock { $0 }
+        return DiskDifferences(
+            ranges: collection.ranges, differingBytes: collection.totalLength,
+            sizesDiffer: virtualSize != other.virtualSize)
+    }
+}
+
+/// The first ranges of all that come, in whatever order they come.
+private struct RangeCollection: Sendable {
+    let limit: Int
+    private(set) var ranges: [GuestRange] = []
+    private(set) var totalLength: UInt64 = 0
+
+    init(limit: Int) { self.limit = limit }
+
+    /// Takes the ranges of one chunk, which lie together.
+    mutating func add(_ new: [GuestRange]) {
+        for range in new { totalLength += range.length }
+        ranges = (ranges + new).sorted { $0.start < $1.start }.reduce(into: []) { joined, range in
+            if let last = joined.indices.last, joined[last].end == range.start {
+                joined[last].length += range.length
+            } else {
+                joined.append(range)
+            }
+        }
+        ranges = Array(ranges.prefix(limit))
+    }
+}
+
 /// The same guest range of two disks; either has no chunk there where it is all zero.
 private struct ChunkPair: Sendable {
     let range: GuestRange
@@ -116,6 +188,36 @@ private struct ChunkComparer: ~Copyable {
             }
         }
         return difference.map { pair.range.start.bytes + UInt64($0) }
+    }
+
+    /// The sectors of the range in which the disks differ, neighbours joined.
+    mutating func differingSectors(in pair: ChunkPair) throws(ImageError) -> [GuestRange] {
+        guard let first = try firstDifference(in: pair) else { return [] }
+        // What was not loaded is zero; `firstDifference` has filled the gaps only where both were.
+        if pair.left == nil { left.clear(from: pair.range.start) }
+        if pair.right == nil { right.clear(from: pair.range.start) }
+        left.fillGaps()
+        right.fillGaps()
+        var ranges: [GuestRange] = []
+        var start = first.roundedDown(toMultipleOf: sectorSize)
+        while start < pair.range.end.bytes {
+            let sector = GuestRange(start, length: min(sectorSize, pair.range.end.bytes - start))
+            var differs = false
+            try left.withBytes(of: sector) { (leftBytes) throws(ImageError) in
+                try right.withBytes(of: sector) { (rightBytes) throws(ImageError) in
+                    differs = leftBytes.firstDifference(from: rightBytes) != nil
+                }
+            }
+            if differs {
+                if let last = ranges.indices.last, ranges[last].end == sector.start {
+                    ranges[last].length += sector.length
+                } else {
+                    ranges.append(sector)
+                }
+            }
+            start = sector.end.bytes
+        }
+        return ranges
     }
 
     private static func firstNonzero(_ content: borrowing ChunkContent) throws(ImageError) -> UInt64? {

@@ -6,16 +6,13 @@ public import ImageModel
 /// The reader says what the image has stored; the file system says which of that was never written. Both are asked as the
 /// walk goes on, never in advance, and what is not needed is never held.
 public struct ExtentWalk: Sendable {
-    private static let batchSize = 512
-
-    private let image: DiskImage
-    private var batch: ArraySlice<MappedExtent> = []
-    /// Where the batch ends.
-    private var position: UInt64 = 0
+    private var walk: MappingWalk
+    /// What is left of an extent whose front had a hole, or ended in one.
+    private var rest: MappedExtent?
     private var holes: HoleCache
 
     public init(_ image: DiskImage) {
-        self.image = image
+        walk = MappingWalk(image)
         holes = HoleCache(source: image.source)
     }
 
@@ -23,6 +20,35 @@ public struct ExtentWalk: Sendable {
     ///
     /// - Throws: what the reader throws, and what the source throws when it is asked for holes.
     public mutating func next() throws(ImageError) -> MappedExtent? {
+        let given: MappedExtent?
+        if let rest { given = rest } else { given = try walk.next() }
+        rest = nil
+        guard let extent = given, case .raw(let offset) = extent.mapping else { return given }
+
+        let stored = FileRange(start: offset, length: extent.range.length)
+        let (kind, length) = try holes.kind(of: stored)
+        if length < stored.length { rest = extent.dropping(length) }
+        return MappedExtent(
+            range: GuestRange(start: extent.range.start, length: length),
+            mapping: kind == .data ? extent.mapping : .zero)
+    }
+}
+
+/// Walks what an image's tables say of a disk, from its start to its end; holes of the file itself are not looked for.
+struct MappingWalk: Sendable {
+    private static let batchSize = 512
+
+    private let image: DiskImage
+    private var batch: ArraySlice<MappedExtent> = []
+    /// Where the batch ends.
+    private var position: UInt64 = 0
+
+    init(_ image: DiskImage) { self.image = image }
+
+    /// The next extent; nil at the end of the disk.
+    ///
+    /// - Throws: what the reader throws.
+    mutating func next() throws(ImageError) -> MappedExtent? {
         if batch.isEmpty {
             guard position < image.virtualSize else { return nil }
             let rest = GuestRange(position, length: image.virtualSize - position)
@@ -30,16 +56,7 @@ public struct ExtentWalk: Sendable {
         }
         guard let extent = batch.popFirst() else { return nil }
         position = extent.range.end.bytes
-        guard case .raw(let offset) = extent.mapping else { return extent }
-
-        let stored = FileRange(start: offset, length: extent.range.length)
-        let (kind, length) = try holes.kind(of: stored)
-        if length < stored.length {
-            batch = [extent.dropping(length)] + batch
-        }
-        return MappedExtent(
-            range: GuestRange(start: extent.range.start, length: length),
-            mapping: kind == .data ? extent.mapping : .zero)
+        return extent
     }
 }
 

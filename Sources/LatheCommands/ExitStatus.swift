@@ -6,9 +6,9 @@ internal import ArgumentParser
 ///
 /// | Code | Meaning |
 /// |---|---|
-/// | 0 | done; `check`: nothing found; `compare`: identical |
-/// | 1 | failed, with one line on standard error; `check`: could not be done; `compare`: not identical |
-/// | 2 | `check`: corruptions found; `compare`: an image could not be opened |
+/// | 0 | done; `check`: nothing found; `compare`: identical; `verify`: whole |
+/// | 1 | failed, with one line on standard error; `check`: could not be done; `compare`: not identical; `verify`: can't tell |
+/// | 2 | `check`: corruptions found; `compare`: an image could not be opened; `verify`: damaged |
 /// | 3 | `check`: leaks found, but no corruption |
 /// | 4 | `compare`: an image could not be read to its end |
 /// | 64 | the command line is wrong |
@@ -21,5 +21,7 @@ enum ExitStatus {
     static let compareDifferent = ExitCode(1)
     static let compareCannotOpen = ExitCode(2)
     static let compareCannotRead = ExitCode(4)
+    static let verifyUndecided = ExitCode(1)
+    static let verifyDamaged = ExitCode(2)
     static let interrupted = ExitCode(130)
 }

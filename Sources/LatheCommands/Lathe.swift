@@ -20,7 +20,7 @@ public struct Lathe: ParsableCommand {
         version: LatheVersion.current,
         subcommands: [
             ConvertCommand.self, InfoCommand.self, CheckCommand.self, MapCommand.self, CompareCommand.self,
-            DigestCommand.self,
+            DigestCommand.self, VerifyCommand.self,
         ])
 
     public init() {}

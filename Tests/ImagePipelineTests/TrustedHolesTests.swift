@@ -107,13 +107,13 @@ import Testing
     }
 
     @Test(arguments: plainFormats) func whatIsClonedIsNotRead(format: ImageFormat) throws {
-        let source = CountingSource(SampleDisk.full(length: 3 << 20 | 700, seed: 3))
+        let source = MeteredSource(SampleDisk.full(length: 3 << 20 | 700, seed: 3))
         let sink = MemorySink(cloningIn: 4096)
         let result = try Self.convert(source, to: format, sink)
         #expect(result.clonedBytes == 3 << 20)
         #expect(source.contentBytesRead == 700)
         // The sink clones by reading, apart from what the pipeline reads.
-        let refusing = CountingSource(SampleDisk.full(length: 1 << 20, seed: 3))
+        let refusing = MeteredSource(SampleDisk.full(length: 1 << 20, seed: 3))
         _ = try Self.convert(refusing, to: format, MemorySink(cloningIn: 4096, acceptedClones: 0))
         #expect(refusing.contentBytesRead == 1 << 20)
     }
@@ -145,7 +145,7 @@ import Testing
 }
 
 /// A source that counts the content that is asked for in runs.
-private final class CountingSource: ImageSource {
+private final class MeteredSource: ImageSource {
     let name = "watched source"
     private let bytes: DenseMemory
     private let read = Mutex<UInt64>(0)

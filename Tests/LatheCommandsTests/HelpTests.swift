@@ -3,7 +3,7 @@ import Testing
 
 /// Help, version and completions.
 @Suite struct HelpTests {
-    static let verbs = ["convert", "info", "check", "map", "compare", "digest"]
+    static let verbs = ["convert", "info", "check", "map", "compare", "digest", "verify"]
     private static let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().appending(path: "testdata/help")
 
@@ -30,6 +30,10 @@ import Testing
         ),
         ("info", ["-f", "--output"]), ("check", ["-f", "--output"]), ("map", ["-f", "--output"]),
         ("compare", ["-f", "-F", "-s", "-q", "--output", "--threads"]), ("digest", ["--algorithm", "-f", "--output"]),
+        (
+            "verify",
+            ["-f", "--manifest", "--source", "--source-format", "--repair-from", "-q", "--output", "--threads"]
+        ),
     ]) func theHelpOfAVerbNamesItsOptions(verb: String, options: [String]) throws {
         let text = try lathe("help", verb).text
         for option in options { #expect(text.contains("\(option)"), "\(option)") }

@@ -15,6 +15,12 @@ public struct OutputVariant: Hashable, Sendable, CustomTestStringConvertible {
         OutputVariant(.vdi, peer: "vdi"),
     ]
 
+    /// The layout of a name that is in `all`.
+    public static func named(_ name: String) -> OutputVariant {
+        guard let variant = all.first(where: { $0.name == name }) else { preconditionFailure("there is no '\(name)'") }
+        return variant
+    }
+
     init(_ format: ImageFormat, _ options: [String: String] = [:], peer: String) {
         self.format = format
         self.options = options
