@@ -107,7 +107,8 @@ public struct ConversionResult: Hashable, Sendable {
     public var clonedBytes: UInt64
 
     /// CRC-64/XZ of the whole guest content; nil where no checksum was asked for.
-    public var fingerprint: UInt64? { content?.crc64ecma }
+    // Inlined, it ends the optimizer of Swift 6.3.1 ("outside of lifetime use").
+    @inline(never) public var fingerprint: UInt64? { content?.crc64ecma }
 }
 
 /// What the workers of one conversion share.
