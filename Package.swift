@@ -27,6 +27,7 @@ let package = Package(
     name: "lathe",
     products: [
         .library(name: "ImageModel", targets: ["ImageModel"]),
+        .library(name: "ImageCodecs", targets: ["ImageCodecs"]),
         .library(name: "ImageFormats", targets: ["ImageFormats"]),
         .library(name: "ImageFiles", targets: ["ImageFiles"]),
         .library(name: "ImagePipeline", targets: ["ImagePipeline"]),

@@ -3,6 +3,9 @@ public struct MetadataSegment: Hashable, Sendable {
     /// What the segment holds.
     public enum Content: Hashable, Sendable {
         case bytes([UInt8])
+        /// The first `prefix` bytes, up to 16, of two integers, each least significant byte first: what stands in front of
+        /// every unit is not worth memory of its own.
+        case littleEndian(UInt64, UInt64, prefix: UInt8)
         /// `pattern`, `count` times over: a run of free table entries need not stand in memory.
         case repeating([UInt8], count: UInt64)
         /// 32-bit little-endian numbers at even steps: a directory of preallocated tables need not stand in memory either.
@@ -22,6 +25,11 @@ public struct MetadataSegment: Hashable, Sendable {
         self.content = .repeating(pattern, count: count)
     }
 
+    public init(at offset: FileOffset, littleEndian first: UInt64, _ second: UInt64, prefix: UInt8) {
+        self.offset = offset
+        self.content = .littleEndian(first, second, prefix: prefix)
+    }
+
     /// - Parameters:
     ///   - first: the first number; the last must fit 32 bits too.
     ///   - step: how much each is greater than the one before.
@@ -34,6 +42,7 @@ public struct MetadataSegment: Hashable, Sendable {
     public var length: UInt64 {
         switch content {
         case .bytes(let bytes): UInt64(bytes.count)
+        case .littleEndian(_, _, let prefix): UInt64(prefix)
         case .repeating(let pattern, let count): UInt64(pattern.count) * count
         case .ascending(_, _, let count): 4 * count
         }
@@ -46,6 +55,11 @@ public struct MetadataSegment: Hashable, Sendable {
         switch content {
         case .bytes(let bytes):
             if !bytes.isEmpty { try body(bytes, offset) }
+        case .littleEndian(let first, let second, let prefix):
+            var bytes = [UInt8](repeating: 0, count: 16)
+            bytes.storeLittleEndian(first, at: 0)
+            bytes.storeLittleEndian(second, at: 8)
+            try body(Array(bytes.prefix(Int(prefix))), offset)
         case .repeating(let pattern, let count):
             guard !pattern.isEmpty else { return }
             let batch = UInt64(max(1, pieceLength / pattern.count))

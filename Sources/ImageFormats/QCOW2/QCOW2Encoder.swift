@@ -121,10 +121,10 @@ public struct QCOW2Encoder: ImageEncoder {
 
     private mutating func handOutL1(_ metadata: inout [MetadataSegment]) -> UInt64 {
         let offset = takeClusters(header.l1Range.length.dividedRoundingUp(by: Self.clusterSize))
-        var table = StreamedTable(at: FileOffset(offset), entryCount: header.l1EntryCount, freeEntry: Self.entry(0))
+        var table = StreamedTable<UInt64>(
+            at: FileOffset(offset), entryCount: header.l1EntryCount, freeEntry: 0, order: .big)
         for (index, cluster) in tables {
-            let entry = Self.entry(cluster * Self.clusterSize | QCOW2Tables.copiedFlag)
-            table.set(index, to: entry, metadata: &metadata)
+            table.set(index, to: cluster * Self.clusterSize | QCOW2Tables.copiedFlag, metadata: &metadata)
         }
         table.finish(metadata: &metadata)
         return offset
@@ -139,19 +139,13 @@ public struct QCOW2Encoder: ImageEncoder {
         let unused = layout.blocks * Self.clusterSize - used
         metadata.append(MetadataSegment(at: FileOffset(blocksOffset + used), repeating: [0], count: unused))
 
-        var table = StreamedTable(
-            at: FileOffset(tableOffset), entryCount: header.l2EntryCount * layout.tableClusters,
-            freeEntry: Self.entry(0))
+        var table = StreamedTable<UInt64>(
+            at: FileOffset(tableOffset), entryCount: header.l2EntryCount * layout.tableClusters, freeEntry: 0,
+            order: .big)
         for block in 0..<layout.blocks {
-            table.set(block, to: Self.entry(blocksOffset + block * Self.clusterSize), metadata: &metadata)
+            table.set(block, to: blocksOffset + block * Self.clusterSize, metadata: &metadata)
         }
         table.finish(metadata: &metadata)
         return tableOffset
-    }
-
-    private static func entry(_ value: UInt64) -> [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: Int(QCOW2Tables.entryLength))
-        bytes.storeBigEndian(value, at: 0)
-        return bytes
     }
 }

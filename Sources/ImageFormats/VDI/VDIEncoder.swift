@@ -14,7 +14,7 @@ public struct VDIEncoder: ImageEncoder {
     private let virtualSize: UInt64
     private let blockCount: UInt64
     private let dataOffset: UInt64
-    private var map: StreamedTable
+    private var map: StreamedTable<UInt32>
     private var allocatedBlocks: UInt32 = 0
 
     /// - Throws: `limit-exceeded` for a disk of more blocks than a map may have; `invalid-option`.
@@ -35,16 +35,14 @@ public struct VDIEncoder: ImageEncoder {
         }
         let mapLength = blockCount * VDITables.entryLength
         dataOffset = Self.alignment + mapLength.dividedRoundingUp(by: Self.alignment) * Self.alignment
-        let free = [UInt8](repeating: 0xFF, count: Int(VDITables.entryLength))
-        map = StreamedTable(at: FileOffset(Self.alignment), entryCount: blockCount, freeEntry: free)
+        map = StreamedTable(
+            at: FileOffset(Self.alignment), entryCount: blockCount, freeEntry: VDITables.freeBlock, order: .little)
     }
 
     public mutating func place(unit: UInt64, storedLength: UInt64, metadata: inout [MetadataSegment])
         throws(ImageError) -> FileOffset
     {
-        var entry = [UInt8](repeating: 0, count: Int(VDITables.entryLength))
-        entry.storeLittleEndian(allocatedBlocks, at: 0)
-        map.set(unit, to: entry, metadata: &metadata)
+        map.set(unit, to: allocatedBlocks, metadata: &metadata)
         let offset = dataOffset + UInt64(allocatedBlocks) * Self.blockSize
         allocatedBlocks += 1
         return FileOffset(offset)

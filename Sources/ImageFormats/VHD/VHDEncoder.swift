@@ -29,7 +29,7 @@ public struct VHDEncoder: ImageEncoder {
     private let blockCount: UInt64
     /// Where the data of the first block go.
     private let dataOffset: UInt64
-    private var table: StreamedTable
+    private var table: StreamedTable<UInt32>
     private var allocatedBlocks: UInt64 = 0
 
     /// - Throws: `limit-exceeded` for a disk of more than 2040 GiB or a time that the footer can't hold;
@@ -64,8 +64,8 @@ public struct VHDEncoder: ImageEncoder {
         // The table is filled up to a whole sector with entries that are not used.
         let entriesOfSector = sectorSize / VHDTables.entryLength
         let entryCount = blockCount.dividedRoundingUp(by: entriesOfSector) * entriesOfSector
-        let unused = [UInt8](repeating: 0xFF, count: Int(VHDTables.entryLength))
-        table = StreamedTable(at: FileOffset(Self.tableOffset), entryCount: entryCount, freeEntry: unused)
+        table = StreamedTable(
+            at: FileOffset(Self.tableOffset), entryCount: entryCount, freeEntry: VHDTables.unusedEntry, order: .big)
         let tableEnd = Self.tableOffset + entryCount * VHDTables.entryLength
         let bitmapLength = UInt64(Self.fullBitmap.count)
         dataOffset = (tableEnd + bitmapLength).dividedRoundingUp(by: Self.alignment) * Self.alignment
@@ -78,10 +78,8 @@ public struct VHDEncoder: ImageEncoder {
         // Behind the data of each block, the page that ends with the next block's bitmap.
         let data = FileOffset(dataOffset + allocatedBlocks * (Self.blockSize + Self.alignment))
         let bitmap = FileOffset(data.bytes - UInt64(Self.fullBitmap.count))
-        var entry = [UInt8](repeating: 0, count: Int(VHDTables.entryLength))
         // The largest disk ends at sector 0xFF7F9FE0 when all its blocks are there, so that no entry is cut.
-        entry.storeBigEndian(UInt32(truncatingIfNeeded: bitmap.bytes / sectorSize), at: 0)
-        table.set(unit, to: entry, metadata: &metadata)
+        table.set(unit, to: UInt32(truncatingIfNeeded: bitmap.bytes / sectorSize), metadata: &metadata)
         metadata.append(MetadataSegment(at: bitmap, Self.fullBitmap))
         allocatedBlocks += 1
         return data

@@ -96,16 +96,19 @@ public struct VMDKEncoder: ImageEncoder {
 struct VMDKOpenTable: Sendable {
     /// Which table of the disk.
     private(set) var index: UInt64
-    /// As far as any entry is set; what follows is zero and need not be written.
-    private(set) var bytes: [UInt8] = []
+    /// As far as any is set; what follows is zero and need not be written.
+    private var entries: [UInt32] = []
 
     init(index: UInt64) { self.index = index }
 
     /// Sets the entry of a grain of this table.
     mutating func set(grain: UInt64, toSector sector: UInt64) {
-        let place = Int(grain % VMDKTables.standardEntriesPerTable * VMDKTables.entryLength)
-        precondition(place >= bytes.count, "grains are placed in ascending order")
-        bytes += [UInt8](repeating: 0, count: place + Int(VMDKTables.entryLength) - bytes.count)
-        bytes.storeLittleEndian(UInt32(truncatingIfNeeded: sector), at: place)
+        let place = Int(grain % VMDKTables.standardEntriesPerTable)
+        precondition(place >= entries.count, "grains are placed in ascending order")
+        while entries.count < place { entries.append(0) }
+        entries.append(ByteOrder.little.stored(UInt32(truncatingIfNeeded: sector)))
     }
+
+    /// The table as it is stored.
+    var bytes: [UInt8] { entries.storedBytes }
 }

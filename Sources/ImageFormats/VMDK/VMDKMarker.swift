@@ -23,11 +23,9 @@ struct VMDKMarker: Hashable, Sendable {
     static let maximumExpansion: UInt64 = 64 << 10
 
     /// A grain's marker: the guest sector of the grain and the bytes of its data.
-    static func grain(guestSector: UInt64, size: UInt64) -> [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: Int(grainMarkerLength))
-        bytes.storeLittleEndian(guestSector, at: 0)
-        bytes.storeLittleEndian(UInt32(truncatingIfNeeded: size), at: 8)
-        return bytes
+    static func grain(at offset: FileOffset, guestSector: UInt64, size: UInt64) -> MetadataSegment {
+        MetadataSegment(
+            at: offset, littleEndian: guestSector, size & 0xFFFF_FFFF, prefix: UInt8(grainMarkerLength))
     }
 
     /// The fields of a metadata marker: how many sectors follow, and what they are.

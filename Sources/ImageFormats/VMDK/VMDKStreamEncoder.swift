@@ -38,9 +38,9 @@ struct VMDKStreamEncoder: Sendable {
         let length = VMDKMarker.grainMarkerLength + storedLength
         try advance(by: length.dividedRoundingUp(by: sectorSize))
         open?.set(grain: grain, toSector: sector)
-        let marker = VMDKMarker.grain(guestSector: grain * VMDKEncoder.grainSize, size: storedLength)
         let start = FileOffset(sector * sectorSize)
-        metadata.append(MetadataSegment(at: start, marker))
+        metadata.append(
+            VMDKMarker.grain(at: start, guestSector: grain * VMDKEncoder.grainSize, size: storedLength))
         return start + VMDKMarker.grainMarkerLength
     }
 
@@ -49,14 +49,9 @@ struct VMDKStreamEncoder: Sendable {
         let directoryLength = max(1, tableCount * VMDKTables.entryLength)
         let directoryOffset = handOutMarker(
             .grainDirectory, sectors: directoryLength.dividedRoundingUp(by: sectorSize), metadata: &metadata)
-        let free = [UInt8](repeating: 0, count: Int(VMDKTables.entryLength))
-        var entries = StreamedTable(
-            at: FileOffset(directoryOffset * sectorSize), entryCount: tableCount, freeEntry: free)
-        for place in directory {
-            var entry = free
-            entry.storeLittleEndian(place.sector, at: 0)
-            entries.set(UInt64(place.table), to: entry, metadata: &metadata)
-        }
+        var entries = StreamedTable<UInt32>(
+            at: FileOffset(directoryOffset * sectorSize), entryCount: tableCount, freeEntry: 0, order: .little)
+        for place in directory { entries.set(UInt64(place.table), to: place.sector, metadata: &metadata) }
         entries.finish(metadata: &metadata)
 
         let footer = handOutMarker(.footer, sectors: 1, metadata: &metadata)
