@@ -2,8 +2,10 @@
 #include "CImageKernels.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/magic.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -18,6 +20,17 @@ int lathe_reserve(int descriptor, int64_t offset, int64_t length) {
 _Bool lathe_is_on_tmpfs(int descriptor) {
     struct statfs status;
     return fstatfs(descriptor, &status) == 0 && status.f_type == TMPFS_MAGIC;
+}
+
+int lathe_clone_range(int from, int64_t offset, int64_t length, int to, int64_t place) {
+    struct file_clone_range range = {
+        .src_fd = from, .src_offset = (uint64_t)offset, .src_length = (uint64_t)length, .dest_offset = (uint64_t)place};
+    return ioctl(to, FICLONERANGE, &range);
+}
+
+int64_t lathe_block_size(int descriptor) {
+    struct statfs status;
+    return fstatfs(descriptor, &status) == 0 ? (int64_t)status.f_bsize : -1;
 }
 
 int lathe_rename_noreplace(const char *from, const char *to) {

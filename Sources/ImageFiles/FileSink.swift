@@ -10,8 +10,8 @@ public final class FileSink: ImageSink {
     public let isSequential = false
     public let path: String
 
-    private let descriptor: FileDescriptor
-    private let calls: SystemCalls
+    let descriptor: FileDescriptor
+    let calls: SystemCalls
     private let replacing: Bool
     /// The name under which the unfinished file can be seen; nil for one without a name.
     private let temporaryPath: String?
@@ -57,7 +57,7 @@ public final class FileSink: ImageSink {
 
     /// The kernel lets one thread at a time write to a file, and makes the others spin; here they sleep, which leaves the
     /// processor to those that read and checksum.
-    private let turn = SleepingLock()
+    let turn = SleepingLock()
 
     public func write(data: Span<UInt8>, at offset: FileOffset) throws(ImageError) {
         try turn.withLock { () throws(ImageError) in

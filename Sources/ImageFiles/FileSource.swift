@@ -12,10 +12,10 @@ public final class FileSource: ImageSource {
     /// What the file takes of its disk, in bytes.
     public let allocatedLength: UInt64
 
-    private let descriptor: FileDescriptor
+    let descriptor: FileDescriptor
     private let mapping: GuardedMapping?
     private let modification: (seconds: Int, nanoseconds: Int)
-    private let isRegularFile: Bool
+    let isRegularFile: Bool
 
     /// Opens a path for reading.
     ///

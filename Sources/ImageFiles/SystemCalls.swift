@@ -12,17 +12,25 @@ internal import ImageModel
     package var ftruncate: @Sendable (Int32, Int) -> Int32
     /// `rename(2)`, or `renameat2(2)` that refuses an existing target.
     package var rename: @Sendable (_ from: String, _ to: String, _ replacing: Bool) -> Int32
+    /// `ioctl(2)` with `FICLONERANGE`: descriptor, offset and length of the source, descriptor and offset of the copy.
+    package var clone: @Sendable (_ from: Int32, Int, _ length: Int, _ to: Int32, Int) -> Int32
 
     package init(
         pwrite: @escaping @Sendable (Int32, UnsafeRawPointer, Int, Int) -> Int,
         write: @escaping @Sendable (Int32, UnsafeRawPointer, Int) -> Int,
         ftruncate: @escaping @Sendable (Int32, Int) -> Int32,
-        rename: @escaping @Sendable (String, String, Bool) -> Int32
+        rename: @escaping @Sendable (String, String, Bool) -> Int32,
+        clone: @escaping @Sendable (Int32, Int, Int, Int32, Int) -> Int32 = liveClone
     ) {
         unsafe self.pwrite = pwrite
         unsafe self.write = write
         self.ftruncate = ftruncate
         self.rename = rename
+        self.clone = clone
+    }
+
+    package static let liveClone: @Sendable (Int32, Int, Int, Int32, Int) -> Int32 = {
+        lathe_clone_range($0, Int64($1), Int64($2), $3, Int64($4))
     }
 
     /// The kernel's own.

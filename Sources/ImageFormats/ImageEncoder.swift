@@ -43,6 +43,9 @@ public protocol ImageEncoder: Sendable {
     /// the same format, options and disk makes the same bytes.
     var options: [String: String] { get }
 
+    /// Whether the metadata holds identifiers that are made of the content's fingerprint.
+    var recordsIdentity: Bool { get }
+
     /// Settles where the bytes of a unit go.
     ///
     /// - Parameters:
@@ -57,4 +60,8 @@ public protocol ImageEncoder: Sendable {
     ///
     /// - Returns: the length of the file in bytes.
     mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError) -> UInt64
+}
+
+extension ImageEncoder {
+    public var recordsIdentity: Bool { true }
 }

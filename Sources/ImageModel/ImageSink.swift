@@ -114,6 +114,36 @@ public protocol ImageSink: Sendable {
 
     /// Settles the length in bytes, after the last write.
     func finish(length: UInt64) throws(ImageError)
+
+    /// Whether ranges of a source can become ranges of the image without a byte being moved.
+    ///
+    /// Asked once, before the first write.
+    func cloning(of source: any ImageSource) -> CloningSupport
+
+    /// Makes a range of a source a range of the image: both share what is stored, until one of them is written to.
+    ///
+    /// Offsets and length are multiples of what `cloning(of:)` answered. Where the source changes meanwhile, it is not said
+    /// which of its bytes the image has.
+    ///
+    /// - Returns: false where this can't be done after all, and nothing was.
+    func clone(_ range: FileRange, of source: any ImageSource, to offset: FileOffset) throws(ImageError) -> Bool
+}
+
+extension ImageSink {
+    public func cloning(of source: any ImageSource) -> CloningSupport { .unavailable("the destination is not a file") }
+
+    public func clone(_ range: FileRange, of source: any ImageSource, to offset: FileOffset) throws(ImageError) -> Bool
+    {
+        false
+    }
+}
+
+/// Whether a sink can share what a source has stored.
+public enum CloningSupport: Hashable, Sendable {
+    /// In whole blocks of so many bytes: offsets in source and image, and lengths.
+    case blocks(of: UInt64)
+    /// It can't, for this reason: a clause without a full stop.
+    case unavailable(String)
 }
 
 /// A sink whose bytes can be read back before they go anywhere else.

@@ -3,6 +3,8 @@ public struct ChecksumSelection: OptionSet, Hashable, Sendable {
     public let rawValue: Int
     public init(rawValue: Int) { self.rawValue = rawValue }
 
+    /// Nothing: no fingerprint, and no way to tell damage.
+    public static let none: ChecksumSelection = []
     /// CRC-64/XZ, which finds accidents and costs next to nothing.
     public static let crc64ecma = ChecksumSelection(rawValue: 1)
     /// SHA-256 over every byte in order, zeros included: one thread's speed, whatever the machine has.

@@ -19,35 +19,88 @@ struct ChunkContent: ~Copyable {
 
     private let image: DiskImage
     private var start = GuestOffset(0)
-    private var buffer: [UInt8]
+    /// Empty until it is needed: a conversion that reads nothing needs none.
+    private var buffer: [UInt8] = []
+    private let bufferLength: Int
     private var decompressor: Decompressor?
 
     /// - Parameter chunkSize: of every chunk that will be loaded; the buffer is this long, in bytes.
     init(_ image: DiskImage, chunkSize: UInt64) {
         self.image = image
-        buffer = [UInt8](repeating: 0, count: Int(chunkSize))
+        bufferLength = Int(chunkSize)
     }
 
     /// Reads, and inflates, what a chunk has stored.
     mutating func load(_ chunk: Chunk) throws(ImageError) {
+        allocate()
+        note(chunk)
+        for extent in chunk.extents { try read(extent) }
+    }
+
+    /// Takes a chunk's extents for its pieces, and reads nothing of them yet.
+    mutating func note(_ chunk: Chunk) {
         start = chunk.range.start
         pieces.removeAll(keepingCapacity: true)
-        for extent in chunk.extents {
-            switch extent.mapping {
-            case .raw(let offset):
-                let stored = FileRange(start: offset, length: extent.range.length)
-                try image.source.read(stored, into: &buffer, at: Int(extent.range.start - start))
-            case .compressed(let unit): try inflate(unit, needed: extent.range)
-            case .zero, .hole: continue
-            }
-            append(extent.range)
+        for extent in chunk.extents where !extent.mapping.readsAsZero { append(extent.range) }
+    }
+
+    /// Lends the bytes of a range that were not loaded, in pieces that fit the buffer: what extents have stored, and zeros
+    /// between them.
+    ///
+    /// The buffer then holds nothing else. Pieces end at multiples of the buffer's length, as chunks do, so that no
+    /// compressed unit lies in two.
+    mutating func withPieces(
+        of range: GuestRange, storedIn extents: [MappedExtent],
+        _ body: (Span<UInt8>, GuestOffset) throws(ImageError) -> Void
+    ) throws(ImageError) {
+        allocate()
+        var index = extents.partitioningIndex { $0.range.end > range.start }
+        var position = range.start
+        while position < range.end {
+            start = GuestOffset(position.bytes.roundedDown(toMultipleOf: UInt64(bufferLength)))
+            let end = min(range.end, start + UInt64(bufferLength))
+            try fill(position, end, from: extents, &index)
+            try body(buffer.span.extracting(Int(position - start)..<Int(end - start)), position)
+            position = end
         }
+    }
+
+    /// Puts guest bytes into the buffer; `index` is that of the first extent that ends behind them.
+    private mutating func fill(
+        _ first: GuestOffset, _ end: GuestOffset, from extents: [MappedExtent], _ index: inout Int
+    ) throws(ImageError) {
+        var position = first
+        while position < end {
+            while index < extents.count, extents[index].range.end <= position { index += 1 }
+            let next = index < extents.count ? min(max(extents[index].range.start, position), end) : end
+            fillWithZeros(Int(position - start)..<Int(next - start))
+            position = next
+            guard position < end else { return }
+            let part = extents[index].dropping(position - extents[index].range.start).prefix(end - position)
+            try read(part)
+            position = part.range.end
+        }
+    }
+
+    private mutating func read(_ extent: MappedExtent) throws(ImageError) {
+        switch extent.mapping {
+        case .raw(let offset):
+            let stored = FileRange(start: offset, length: extent.range.length)
+            try image.source.read(stored, into: &buffer, at: Int(extent.range.start - start))
+        case .compressed(let unit): try inflate(unit, needed: extent.range)
+        case .zero, .hole: return
+        }
+    }
+
+    private mutating func allocate() {
+        if buffer.isEmpty { buffer = [UInt8](repeating: 0, count: bufferLength) }
     }
 
     /// Holds nothing, from a guest offset on: a chunk that is all zero.
     mutating func clear(from guest: GuestOffset) {
         start = guest
         pieces.removeAll(keepingCapacity: true)
+        allocate()
     }
 
     /// Lends the bytes of a guest range of the chunk.
@@ -77,6 +130,7 @@ struct ChunkContent: ~Copyable {
 
     /// Makes all of the buffer that is in no piece zero, to the end of the last unit of the disk and beyond.
     mutating func fillGaps() {
+        allocate()
         var place = 0
         for piece in pieces {
             fillWithZeros(place..<Int(piece.start - start))
@@ -125,5 +179,17 @@ struct ChunkContent: ~Copyable {
                 "the \(unit.method.rawValue) data of guest bytes \(unit.content.start.bytes) to "
                     + "\(unit.content.end.bytes) is damaged", path: image.source.name, offset: unit.stored.start)
         }
+    }
+}
+
+extension Array {
+    /// The index of the first element for which the predicate holds, in an array where it holds for all behind that.
+    fileprivate func partitioningIndex(where holds: (Element) -> Bool) -> Int {
+        var (low, high) = (0, count)
+        while low < high {
+            let middle = (low + high) / 2
+            if holds(self[middle]) { high = middle } else { low = middle + 1 }
+        }
+        return low
     }
 }

@@ -12,20 +12,29 @@ public struct Conversion: Sendable {
     public var sparsePolicy: SparsePolicy
     /// In seconds since 1970-01-01 UTC, for the formats that record a time.
     public var timestamp: UInt64
-    /// What is computed of the content beside CRC-64, which always is.
+    public var reflink: ReflinkPolicy
+    /// Takes the source's word for what is a hole, and all else for data: no zeros are looked for, and zeros that the source has
+    /// stored are allocated.
+    ///
+    /// The result then depends on how the source is allocated, and not on its content alone.
+    public var trustsHoles: Bool
+    /// What is computed of the content: CRC-64 with anything else, or nothing at all (`.none`).
     public var checksums: ChecksumSelection
     public var work: WorkOptions
 
     public init(
         _ image: DiskImage, to format: ImageFormat, options: FormatOptions = .init(),
         sparsePolicy: SparsePolicy = .allHoles, timestamp: UInt64 = EncoderParameters.defaultTimestamp,
-        checksums: ChecksumSelection = .crc64ecma, work: WorkOptions = .init()
+        reflink: ReflinkPolicy = .auto, trustsHoles: Bool = false, checksums: ChecksumSelection = .crc64ecma,
+        work: WorkOptions = .init()
     ) {
         self.image = image
         self.format = format
         self.options = options
         self.sparsePolicy = sparsePolicy
         self.timestamp = timestamp
+        self.reflink = reflink
+        self.trustsHoles = trustsHoles
         self.checksums = checksums
         self.work = work
     }
@@ -37,7 +46,14 @@ public struct Conversion: Sendable {
         try work.validate()
         let parameters = EncoderParameters(
             contentLength: image.reader.contentLength, virtualSize: image.virtualSize, timestamp: timestamp)
-        return try FormatCatalog.encoder(for: format, parameters: parameters, options: options)
+        let encoder = try FormatCatalog.encoder(for: format, parameters: parameters, options: options)
+        guard !checksums.isEmpty || !encoder.recordsIdentity else {
+            throw ImageError(
+                .invalidOption,
+                "a \(format.rawValue) holds identifiers that are made of the content's fingerprint, so it can't be written "
+                    + "without checksums; compute them, or write raw or qcow2")
+        }
+        return encoder
     }
 
     /// Converts into a sink, and blocks until all is written; call it from a thread that may wait.
@@ -45,7 +61,8 @@ public struct Conversion: Sendable {
     /// - Throws: what the source, the encoder and the sink throw; `cancelled`. The sink then holds a part of an image.
     public func run(into sink: any ImageSink) throws(ImageError) -> ConversionResult {
         let encoder = try makeEncoder()
-        let run = ConversionRun(self, encoder: encoder, sink: sink)
+        let cloning = try SourceCloning(reflink, encoder.storage, source: image.source, sink: sink)
+        let run = ConversionRun(self, encoder: encoder, sink: sink, cloning: cloning)
         WorkerThreads.run(work.threads) { run.work() }
         return try run.complete()
     }
@@ -76,19 +93,22 @@ public enum SparsePolicy: Hashable, Sendable {
 public struct ConversionResult: Hashable, Sendable {
     /// In bytes.
     public var virtualSize: UInt64
-    /// Of the whole guest content.
-    public var content: Checksums
+    /// Of the whole guest content; nil where no checksum was asked for.
+    public var content: Checksums?
     /// The length of the image in bytes.
     public var objectLength: UInt64
-    /// CRC-64/XZ of the whole image.
-    public var objectCRC64: UInt64
-    /// CRC-64/XZ of each part of the image.
-    public var parts: PartChecksums
-    /// Guest bytes that were not zero, in steps of 4096.
+    /// CRC-64/XZ of the whole image; nil where no checksum was asked for.
+    public var objectCRC64: UInt64?
+    /// CRC-64/XZ of each part of the image; nil where no checksum was asked for.
+    public var parts: PartChecksums?
+    /// Guest bytes that were not zero, in steps of 4096; where holes are trusted, those that were no hole.
     public var contentBytes: UInt64
+    /// Bytes of the image that share their blocks with the source: how it was made, not what it is.
+    public var clonedBytes: UInt64
 
-    /// CRC-64/XZ of the whole guest content.
-    public var fingerprint: UInt64 { content.crc64ecma }
+    /// CRC-64/XZ of the whole guest content; nil where no checksum was asked for.
+    // Inlined, it ends the optimizer of Swift 6.3.1 ("outside of lifetime use").
+    @inline(never) public var fingerprint: UInt64? { content?.crc64ecma }
 }
 
 /// What the workers of one conversion share.
@@ -98,6 +118,8 @@ private final class ConversionRun: Sendable {
     let chunkSize: UInt64
     let unitSize: UInt64
     let storage: UnitStorage
+    /// nil where nothing is shared with the source.
+    private let cloning: SourceCloning?
     private let dispenser: Mutex<ChunkDispenser>
     private let encoder: Mutex<any ImageEncoder>
     private let totals = Mutex(ConversionTotals())
@@ -105,15 +127,18 @@ private final class ConversionRun: Sendable {
     private let digests: OrderedDigests?
     private let failure = SharedFailure()
 
-    init(_ conversion: Conversion, encoder: any ImageEncoder, sink: any ImageSink) {
+    init(_ conversion: Conversion, encoder: any ImageEncoder, sink: any ImageSink, cloning: SourceCloning?) {
         self.conversion = conversion
         self.sink = sink
+        self.cloning = cloning
         unitSize = encoder.unitSize
         storage = encoder.storage
         chunkSize = max(conversion.image.chunkSize(conversion.work.chunkSize), encoder.unitSize)
+        // A chunk of which nothing is read costs only its turn: the fewer, the better.
+        let chunks = ConversionWorker.readsLate(conversion, cloning: cloning) ? max(1, (64 << 20) / chunkSize) : 1
         dispenser = Mutex(
             ChunkDispenser(
-                conversion.image, chunkSize: chunkSize, skippingZeros: conversion.sparsePolicy != .noHoles))
+                conversion.image, chunkSize: chunkSize * chunks, skippingZeros: conversion.sparsePolicy != .noHoles))
         self.encoder = Mutex(encoder)
         digests = OrderedDigests(conversion.checksums, length: conversion.image.virtualSize)
         conversion.work.progress?.begin(total: conversion.image.virtualSize)
@@ -123,12 +148,15 @@ private final class ConversionRun: Sendable {
     func work() {
         do throws(ImageError) {
             var worker = try ConversionWorker(
-                conversion, chunkSize: chunkSize, unitSize: unitSize, storage: storage)
+                conversion, chunkSize: chunkSize, unitSize: unitSize, storage: storage,
+                cloning: cloning)
             while !failure.isSet, let chunk = try dispenser.withLock({ (it) throws(ImageError) in try it.next() }) {
                 try conversion.work.requireGoingOn()
                 try worker.scan(chunk)
                 guard turnstile.enter(chunk.ticket) else { return }
                 try encoder.withLock { (encoder) throws(ImageError) in try worker.place(with: &encoder) }
+                if let cloning { try worker.share(by: cloning) }
+                let endedRuns = cloning?.add(worker.clones) ?? []
                 if sink.isSequential {
                     // A stream has one place to write: the turn lasts until the chunk is through.
                     try worker.write(to: sink)
@@ -136,6 +164,7 @@ private final class ConversionRun: Sendable {
                 } else {
                     turnstile.pass()
                     try worker.write(to: sink)
+                    try cloning?.perform(endedRuns)
                 }
                 if let digests { try worker.digest(chunk, into: digests) }
                 conversion.work.progress?.reach(chunk.range.end)
@@ -150,13 +179,17 @@ private final class ConversionRun: Sendable {
 
     /// Writes what is only known when all is placed.
     func complete() throws(ImageError) -> ConversionResult {
-        do throws(ImageError) { try failure.rethrow() } catch {
+        do throws(ImageError) {
+            try failure.rethrow()
+            try cloning?.finish()
+        } catch {
             // A write that met a fault in the source names the destination; the source knows better what became of it.
             if error.code == .sourceChanged { try conversion.image.source.requireUnchanged() }
             throw error
         }
         try conversion.image.source.requireUnchanged()
         var totals = totals.withLock { $0 }
+        totals.isCounting = !conversion.checksums.isEmpty
         let virtualSize = conversion.image.virtualSize
         let fingerprint = totals.content.checksum(length: virtualSize)
         var content = Checksums(crc64ecma: fingerprint)
@@ -169,10 +202,11 @@ private final class ConversionRun: Sendable {
         for segment in segments { try totals.write(segment, to: sink) }
         try sink.finish(length: length)
         conversion.work.progress?.reach(GuestOffset(virtualSize))
-        let object = totals.object.checksums(length: length)
+        let object = totals.isCounting ? totals.object.checksums(length: length) : nil
         return ConversionResult(
-            virtualSize: virtualSize, content: content, objectLength: length, objectCRC64: object.object,
-            parts: object.parts, contentBytes: totals.contentBytes)
+            virtualSize: virtualSize, content: totals.isCounting ? content : nil, objectLength: length,
+            objectCRC64: object?.object, parts: object?.parts, contentBytes: totals.contentBytes,
+            clonedBytes: cloning?.clonedBytes ?? 0)
     }
 }
 
@@ -181,6 +215,8 @@ struct ConversionTotals: Sendable {
     var content = CRC64Sum()
     var object = PartSums()
     var contentBytes: UInt64 = 0
+    /// False leaves all sums alone: nobody asked for them.
+    var isCounting = true
 
     mutating func add(_ other: ConversionTotals) {
         content.add(other.content)
@@ -190,15 +226,21 @@ struct ConversionTotals: Sendable {
 
     /// Counts guest bytes that are stored as they are: one remainder of a piece serves the content and the object.
     mutating func count(_ bytes: Span<UInt8>, guest: GuestOffset, at place: FileOffset) {
+        guard isCounting else { return }
         var content = content
         object.add(bytes, at: place) { remainder, end in content.add(remainder, endingAt: guest.bytes + UInt64(end)) }
         self.content = content
     }
 
+    /// Counts bytes that only the object has.
+    mutating func count(stored bytes: Span<UInt8>, at place: FileOffset) {
+        if isCounting { object.add(bytes, at: place) }
+    }
+
     /// Writes a metadata segment and counts it into the object.
     mutating func write(_ segment: MetadataSegment, to sink: any ImageSink) throws(ImageError) {
         try segment.forEachPiece { (bytes, offset) throws(ImageError) in
-            object.add(bytes.span, at: offset)
+            count(stored: bytes.span, at: offset)
             try sink.write(metadata: bytes.span, at: offset)
         }
     }

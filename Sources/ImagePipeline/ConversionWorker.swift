@@ -7,18 +7,39 @@ struct ConversionWorker: ~Copyable {
     private(set) var totals = ConversionTotals()
 
     private let policy: SparsePolicy
+    private let trustsHoles: Bool
+    /// Whether nobody looks at the bytes that are cloned, so that only those are read which are written.
+    private let readsLate: Bool
+
+    /// Whether a conversion looks at no byte before it is placed.
+    static func readsLate(_ conversion: Conversion, cloning: SourceCloning?) -> Bool {
+        conversion.trustsHoles && conversion.checksums.isEmpty && cloning != nil
+    }
+
     /// Where the guest's bytes end: before the virtual size for a raw file that ends inside a sector.
     private let contentLength: UInt64
     private var content: ChunkContent
     private var compressor: UnitCompressor?
     private var plan: WritePlan
+    /// nil where the sink can't share anything with the source.
+    private var sharing: ClonePlan?
+    private var extents: [MappedExtent] = []
     private var segments: [MetadataSegment] = []
 
-    init(_ conversion: Conversion, chunkSize: UInt64, unitSize: UInt64, storage: UnitStorage) throws(ImageError) {
+    /// - Parameters:
+    ///   - chunkSize: of the chunks that are read whole.
+    ///   - cloning: nil where the sink can't clone.
+    init(
+        _ conversion: Conversion, chunkSize: UInt64, unitSize: UInt64, storage: UnitStorage, cloning: SourceCloning?
+    ) throws(ImageError) {
         policy = conversion.sparsePolicy
+        trustsHoles = conversion.trustsHoles
+        totals.isCounting = !conversion.checksums.isEmpty
+        readsLate = Self.readsLate(conversion, cloning: cloning)
         contentLength = conversion.image.reader.contentLength
         content = ChunkContent(conversion.image, chunkSize: chunkSize)
         plan = WritePlan(unitSize: unitSize, contentLength: contentLength, writtenBelow: policy.writtenBelow)
+        sharing = cloning.map { ClonePlan(blockSize: $0.blockSize, unitSize: unitSize) }
         if case .compressed(let method, let level) = storage {
             compressor = try UnitCompressor(method, level: level, unitSize: unitSize)
         }
@@ -26,12 +47,19 @@ struct ConversionWorker: ~Copyable {
 
     /// Loads a chunk, finds what is not zero in it, and compresses that where the format asks for it.
     mutating func scan(_ chunk: Chunk) throws(ImageError) {
-        try content.load(chunk)
-        content.dropZeros()
+        extents = chunk.extents
+        if readsLate { content.note(chunk) } else { try content.load(chunk) }
+        if !trustsHoles { content.dropZeros() }
         for piece in content.pieces { totals.contentBytes += piece.length }
-        if policy != .allHoles || compressor != nil { content.fillGaps() }
+        if !readsLate, policy != .allHoles || compressor != nil { content.fillGaps() }
         if policy == .noHoles { content.keepAll(upTo: GuestOffset(min(chunk.range.end.bytes, contentLength))) }
         guard compressor != nil else { return }
+        try countContent()
+        try compressor?.compress(content)
+    }
+
+    private mutating func countContent() throws(ImageError) {
+        guard totals.isCounting else { return }
         var sum = totals.content
         for piece in content.pieces {
             try content.withBytes(of: piece) { (bytes) throws(ImageError) in
@@ -39,7 +67,19 @@ struct ConversionWorker: ~Copyable {
             }
         }
         totals.content = sum
-        try compressor?.compress(content)
+    }
+
+    /// What of the chunk the sink is to clone, once it is placed.
+    var clones: [ClonedRange] { sharing?.clones ?? [] }
+
+    /// Divides what was placed into what is cloned and what is written.
+    mutating func share(by cloning: SourceCloning) throws(ImageError) {
+        guard cloning.isGoingOn else {
+            sharing = nil
+            return
+        }
+        sharing?.divide(plan.writes, storedIn: extents)
+        if let sharing { try cloning.require(sharing) }
     }
 
     /// Asks the encoder for the places of the chunk's units: the one ordered step, and a short one.
@@ -53,21 +93,37 @@ struct ConversionWorker: ~Copyable {
         }
     }
 
-    /// Writes the chunk's bytes where they were placed, and counts them into the checksums.
+    /// Writes the chunk's bytes where they were placed, and counts them, cloned or written, into the checksums.
     mutating func write(to sink: any ImageSink) throws(ImageError) {
         for segment in segments { try totals.write(segment, to: sink) }
         if compressor != nil {
             try compressor?.write(to: sink, &totals)
             return
         }
+        let writes = sharing?.writes ?? plan.writes
+        if readsLate { return try readAndWrite(writes, to: sink) }
         var totals = totals
-        for write in plan.writes {
+        for write in writes {
             try content.withBytes(of: write.guest) { (bytes) throws(ImageError) in
                 totals.count(bytes, guest: write.guest.start, at: write.place)
                 try sink.write(data: bytes, at: write.place)
             }
         }
+        for clone in clones {
+            try content.withBytes(of: clone.guest) { (bytes) throws(ImageError) in
+                totals.count(bytes, guest: clone.guest.start, at: clone.place)
+            }
+        }
         self.totals = totals
+    }
+
+    /// Writes what was not read before it was placed.
+    private mutating func readAndWrite(_ writes: [PlacedRange], to sink: any ImageSink) throws(ImageError) {
+        for write in writes {
+            try content.withPieces(of: write.guest, storedIn: extents) { (bytes, start) throws(ImageError) in
+                try sink.write(data: bytes, at: write.place + (start - write.guest.start))
+            }
+        }
     }
 
     /// Hashes the chunk, once all chunks before it are hashed.

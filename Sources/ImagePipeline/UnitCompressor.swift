@@ -53,7 +53,7 @@ struct UnitCompressor: ~Copyable {
     func write(to sink: any ImageSink, _ totals: inout ConversionTotals) throws(ImageError) {
         for unit in units {
             let bytes = stored.span.extracting(unit.stored)
-            totals.object.add(bytes, at: unit.place)
+            totals.count(stored: bytes, at: unit.place)
             try sink.write(data: bytes, at: unit.place)
         }
     }

@@ -3,12 +3,14 @@ internal import Glibc
 internal import ImageFiles
 public import ImageFormats
 internal import ImageModel
-internal import ImagePipeline
+public import ImagePipeline
 
 extension ImageFormat: ExpressibleByArgument {
     public init?(argument: String) { self.init(name: argument) }
     public static var allValueStrings: [String] { allCases.map(\.rawValue) }
 }
+
+extension ReflinkPolicy: ExpressibleByArgument {}
 
 /// A size on the command line: bytes, or with k, M, G, T or P (powers of 1024).
 struct ByteSize: ExpressibleByArgument, Hashable {

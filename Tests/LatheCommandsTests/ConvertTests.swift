@@ -44,7 +44,7 @@ import Testing
         #expect(
             report.keys == [
                 "source", "source-format", "filename", "format", "virtual-size", "fingerprint", "object-length",
-                "object-crc64ecma", "content-bytes", "verified", "seconds",
+                "object-crc64ecma", "content-bytes", "cloned-bytes", "verified", "seconds",
             ])
         #expect(report["source"]?.text == source)
         #expect(report["source-format"]?.text == "raw")
@@ -57,6 +57,33 @@ import Testing
         #expect(report["fingerprint"] == content["digest"])
         let object = try lathe("digest", "-f", "raw", "--output", "json", image).json()
         #expect(report["object-crc64ecma"] == object["digest"])
+    }
+
+    @Test func withoutChecksumsTheReportHasNone() throws {
+        let image = directory.file("image.qcow2")
+        let outcome = try lathe("convert", "--checksum", "none", "-O", "qcow2", "--output", "json", source, image)
+        #expect(
+            try outcome.json().keys == [
+                "source", "source-format", "filename", "format", "virtual-size", "object-length", "content-bytes",
+                "cloned-bytes", "verified", "seconds",
+            ])
+        #expect(try lathe("compare", source, image).status == 0)
+        let line = try lathe("convert", "--overwrite", "--checksum", "none", "-O", "qcow2", source, image)
+        #expect(line.text.hasSuffix("; no fingerprint\n"))
+    }
+
+    @Test(arguments: [
+        (["-O", "qcow2", "--checksum", "none", "--verify"], "--verify goes by checksums"),
+        (["-O", "qcow2", "--checksum", "none", "--manifest", "m.json"], "--manifest goes by checksums"),
+        (["-O", "qcow2", "--trust-holes", "--manifest", "m.json"], "how the source is allocated"),
+        (["-O", "vhd", "--checksum", "none"], "a vhd holds identifiers"),
+        (["-O", "vmdk", "--checksum", "none"], "a vmdk holds identifiers"),
+        (["-O", "vdi", "--checksum", "none"], "a vdi holds identifiers"),
+    ]) func whatNeedsChecksumsIsRefusedWithoutThem(arguments: [String], text: String) throws {
+        let outcome = try lathe(["convert"] + arguments + [source, directory.file("image")])
+        #expect(outcome.status == 1 && outcome.errors.contains(text), "\(outcome.testDescription)")
+        #expect(try directory.contents == ["source.raw"])
+        #expect(try lathe("convert", "-O", "raw", "--checksum", "none,sha256", source, "x").status == 64)
     }
 
     @Test func theReportForPeopleIsOneLine() throws {

@@ -21,7 +21,13 @@ import Testing
     }
 
     @Test(arguments: [
-        ("convert", ["-f", "-O", "-o", "-c", "-S", "--overwrite", "--verify", "--threads", "--progress", "-p", "-q"]),
+        (
+            "convert",
+            [
+                "-f", "-O", "-o", "-c", "-S", "--reflink", "--overwrite", "--verify", "--threads", "--progress", "-p",
+                "-q",
+            ]
+        ),
         ("info", ["-f", "--output"]), ("check", ["-f", "--output"]), ("map", ["-f", "--output"]),
         ("compare", ["-f", "-F", "-s", "-q", "--output", "--threads"]), ("digest", ["--algorithm", "-f", "--output"]),
         (

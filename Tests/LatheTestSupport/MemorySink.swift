@@ -5,7 +5,7 @@ internal import Synchronization
 public final class MemorySink: ImageSink {
     /// One write.
     public struct Operation: Hashable, Sendable {
-        public enum Kind: Hashable, Sendable { case data, metadata }
+        public enum Kind: Hashable, Sendable { case data, metadata, clone }
         public var kind: Kind
         public var offset: UInt64
         public var length: Int
@@ -15,15 +15,26 @@ public final class MemorySink: ImageSink {
         var memory = SparseMemory(name: "written image")
         var operations: [Operation] = []
         var finishedLength: UInt64?
+        var askedClones = 0
     }
 
     public let isSequential: Bool
     private let state = Mutex(State())
+    private let blockSize: UInt64?
+    private let acceptedClones: Int
     private let failure: @Sendable (Int) -> ImageError?
 
-    /// - Parameter failure: asked before each write with the number of the writes so far; what it answers is thrown.
-    public init(isSequential: Bool = false, failure: @escaping @Sendable (Int) -> ImageError? = { _ in nil }) {
+    /// - Parameters:
+    ///   - blockSize: in which it clones from any source; nil where it can't.
+    ///   - acceptedClones: so many clones are made, and the others refused.
+    ///   - failure: asked before each write with the number of the writes so far; what it answers is thrown.
+    public init(
+        isSequential: Bool = false, cloningIn blockSize: UInt64? = nil, acceptedClones: Int = .max,
+        failure: @escaping @Sendable (Int) -> ImageError? = { _ in nil }
+    ) {
         self.isSequential = isSequential
+        self.blockSize = blockSize
+        self.acceptedClones = acceptedClones
         self.failure = failure
     }
 
@@ -31,6 +42,8 @@ public final class MemorySink: ImageSink {
     public var memory: SparseMemory { state.withLock { $0.memory } }
     /// Every write, in the order of arrival.
     public var operations: [Operation] { state.withLock { $0.operations } }
+    /// Every clone, in the order of arrival.
+    public var clones: [Operation] { operations.filter { $0.kind == .clone } }
     /// The length that `finish` was told.
     public var finishedLength: UInt64? { state.withLock { $0.finishedLength } }
 
@@ -41,6 +54,26 @@ public final class MemorySink: ImageSink {
 
     public func write(metadata: Span<UInt8>, at offset: FileOffset) throws(ImageError) {
         try take(metadata, offset, .metadata)
+    }
+
+    public func cloning(of source: any ImageSource) -> CloningSupport {
+        blockSize.map { .blocks(of: $0) } ?? .unavailable("memory is not asked to clone")
+    }
+
+    public func clone(_ range: FileRange, of source: any ImageSource, to offset: FileOffset) throws(ImageError) -> Bool
+    {
+        let number = state.withLock {
+            $0.askedClones += 1
+            return $0.askedClones
+        }
+        guard let blockSize, number <= acceptedClones else { return false }
+        guard [range.start.bytes, range.length, offset.bytes].allSatisfy({ $0 % blockSize == 0 }), range.length > 0
+        else { throw ImageError(.inputOutput, "a clone of \(range) to \(offset) is not in whole blocks") }
+        let bytes = try source.withBytes(of: range) { (bytes) throws(ImageError) in
+            unsafe bytes.withUnsafeBufferPointer { unsafe Array($0) }
+        }
+        try take(bytes.span, offset, .clone)
+        return true
     }
 
     public func finish(length: UInt64) throws(ImageError) {

@@ -24,6 +24,12 @@ int lathe_reserve(int descriptor, int64_t offset, int64_t length);
 /// Whether a descriptor's file lives in memory alone: fstatfs(2) says tmpfs.
 _Bool lathe_is_on_tmpfs(int descriptor);
 
+/// ioctl(2) FICLONERANGE: a range of one file becomes a range of another, and both share its blocks.
+int lathe_clone_range(int from, int64_t offset, int64_t length, int to, int64_t place);
+
+/// The block of a descriptor's file system in bytes, from fstatfs(2); -1 with errno.
+int64_t lathe_block_size(int descriptor);
+
 /// How many ranges can be guarded at once in a process.
 enum { lathe_guard_capacity = 256 };
 

@@ -36,6 +36,7 @@ public struct QCOW2Encoder: ImageEncoder {
 
     public let unitSize = clusterSize
     public let storage = UnitStorage.plain
+    public let recordsIdentity = false
     public let options: [String: String]
 
     private let header: QCOW2Header

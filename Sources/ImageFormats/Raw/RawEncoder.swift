@@ -5,6 +5,7 @@ public struct RawEncoder: ImageEncoder {
     /// Raw allocates nothing; the unit only bounds the window in which short runs of zeros are looked for.
     public let unitSize: UInt64 = 2 << 20
     public let storage = UnitStorage.plain
+    public let recordsIdentity = false
     public let options: [String: String] = [:]
 
     private let length: UInt64

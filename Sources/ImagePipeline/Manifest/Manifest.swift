@@ -52,16 +52,25 @@ public struct Manifest: Hashable, Sendable {
     /// - Parameter object: of the image file; its CRC-64 is that of `result`.
     /// - Throws: `invalid-option`, where the conversion could not have been made.
     public init(_ conversion: Conversion, _ result: ConversionResult, object: Checksums) throws(ImageError) {
+        guard let content = result.content, let parts = result.parts else {
+            throw ImageError(.invalidOption, "a manifest is made of checksums, and none were computed; compute them")
+        }
+        guard !conversion.trustsHoles else {
+            throw ImageError(
+                .invalidOption,
+                "a manifest says what a disk's content comes to, and a result that trusts holes also depends on how the "
+                    + "source was allocated; leave '--trust-holes' out")
+        }
         let encoder = try conversion.makeEncoder()
         format = conversion.format
         options = encoder.options
         if conversion.sparsePolicy == .noHoles { options[Self.sparseSizeKey] = "0" }
         virtualSize = result.virtualSize
         sourceLength = conversion.image.reader.contentLength
-        content = result.content
+        self.content = content
         objectLength = result.objectLength
         self.object = object
-        parts = result.parts
+        self.parts = parts
         self.encoder = ["lathe": LatheVersion.current]
         if case .compressed(let method, let level) = encoder.storage {
             self.encoder[method.rawValue] = "\(ZlibCompressor.library) level \(level)"

@@ -172,9 +172,10 @@ public struct Repair: Sendable {
         let sink = PartFilter(spool, parts: Set(missing.map { UInt64($0.index) }), partLength: manifest.parts.length)
         let result = try manifest.conversion(of: image, work: work).run(into: sink)
         guard result.fingerprint == manifest.content.crc64ecma else {
+            let found = result.fingerprint.map { String($0) } ?? "unknown"
             throw ImageError(
                 .verificationFailed,
-                "this disk has fingerprint \(result.fingerprint), expected \(manifest.content.crc64ecma): its content is "
+                "this disk has fingerprint \(found), expected \(manifest.content.crc64ecma): its content is "
                     + "another", path: donor.source.name)
         }
     }

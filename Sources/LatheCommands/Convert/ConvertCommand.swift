@@ -51,6 +51,20 @@ struct ConvertCommand: ParsableCommand {
                 + "more; 0 writes all of the disk.", valueName: "size"))
     var sparseSize = ByteSize(bytes: 4096)
 
+    @Option(
+        help: ArgumentHelp(
+            "Whether data shares its blocks with the source where the file system can (XFS, btrfs): auto shares what it can, "
+                + "always fails where a whole block of data can't be shared, never writes all; the result's bytes are the "
+                + "same.", valueName: "when"))
+    var reflink: ReflinkPolicy = .auto
+
+    @Flag(
+        help: ArgumentHelp(
+            "Take the file system's word for what of the source is a hole, and all else for data: zeros that are stored are "
+                + "allocated in the result, which then depends on how the source is allocated. With '--checksum none' and "
+                + "reflinks, no data is read."))
+    var trustHoles = false
+
     @Flag(help: "Replace the destination if it exists.")
     var overwrite = false
 
@@ -60,7 +74,7 @@ struct ConvertCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp(
             "What to compute of the content and of the file: crc64ecma always, sha256 or sha256-tree too (see 'lathe digest "
-                + "--help').", valueName: "list"))
+                + "--help'). none is for raw and qcow2: nothing then shows damage, now or later.", valueName: "list"))
     var checksum = ChecksumList(selection: .crc64ecma)
 
     @Option(
@@ -90,7 +104,7 @@ struct ConvertCommand: ParsableCommand {
             let manifestFile = try ManifestFile(path: manifest, beside: destination, replacing: overwrite)
             let made =
                 destination == "-" ? try convertToStandardOutput(conversion) : try convertToFile(conversion, work)
-            try manifestFile?.write(Manifest(conversion, made.result, object: made.object))
+            if let object = made.object { try manifestFile?.write(Manifest(conversion, made.result, object: object)) }
             let report = ConvertReport(
                 source: source, destination: destination, conversion: conversion, made: made, verified: verify,
                 seconds: (ContinuousClock.now - start).seconds)
@@ -103,7 +117,24 @@ struct ConvertCommand: ParsableCommand {
         }
     }
 
+    /// Refuses what would need checksums that are not computed, before anything is read.
+    private func requireChecksums() throws(ImageError) {
+        guard manifest == nil || !trustHoles else {
+            throw ImageError(
+                .invalidOption,
+                "--manifest says what a disk's content comes to, and with '--trust-holes' the result also depends on how the "
+                    + "source is allocated: leave one of them out")
+        }
+        guard checksum.selection.isEmpty else { return }
+        for (option, isGiven) in [("--verify", verify), ("--manifest", manifest != nil)] where isGiven {
+            throw ImageError(
+                .invalidOption,
+                "\(option) goes by checksums, and '--checksum none' computes none: leave one of them out")
+        }
+    }
+
     private func makeConversion(_ work: WorkOptions) throws(ImageError) -> Conversion {
+        try requireChecksums()
         var options = try FormatOptions(parsing: options)
         if compresses {
             guard format == .vmdk else {
@@ -116,7 +147,7 @@ struct ConvertCommand: ParsableCommand {
         let image = try ImageOpening.image(source, format: sourceFormat, work.cancellation)
         return Conversion(
             image, to: format, options: options, sparsePolicy: try sparsePolicy(), timestamp: try timestamp(),
-            checksums: checksum.selection, work: work)
+            reflink: reflink, trustsHoles: trustHoles, checksums: checksum.selection, work: work)
     }
 
     private func convertToFile(_ conversion: Conversion, _ work: WorkOptions) throws(ImageError) -> ConvertedObject {
@@ -141,9 +172,10 @@ struct ConvertCommand: ParsableCommand {
 
     /// What was asked for of the file: a SHA-256 goes in order, and the file was not written so; hence it is read again.
     private func objectChecksums(of sink: FileSink, _ result: ConversionResult, _ work: WorkOptions) throws(ImageError)
-        -> Checksums
+        -> Checksums?
     {
-        guard checksum.selection != .crc64ecma else { return Checksums(crc64ecma: result.objectCRC64) }
+        guard let written = result.objectCRC64 else { return nil }
+        guard checksum.selection != .crc64ecma else { return Checksums(crc64ecma: written) }
         let found = try DiskImage.checksums(ofBytesOf: sink.writtenSource(), checksum.selection, work)
         try ConvertReport.requireWritten(result, found, path: destination)
         return found
@@ -154,6 +186,10 @@ struct ConvertCommand: ParsableCommand {
         guard !verify else {
             throw ImageError(
                 .invalidOption, "--verify reads the result back, and standard output can't be: leave it out")
+        }
+        guard reflink != .always else {
+            throw ImageError(
+                .invalidOption, "--reflink always: standard output shares no data with a file; name a destination file")
         }
         guard isatty(STDOUT_FILENO) == 0 else {
             throw ImageError(
@@ -171,7 +207,7 @@ struct ConvertCommand: ParsableCommand {
                 .sourceChanged, "the source gave other content when it was read again; what was written is not whole",
                 path: source)
         }
-        return ConvertedObject(result: written, object: digester.checksums(crc64ecma: written.objectCRC64))
+        return ConvertedObject(result: written, object: written.objectCRC64.map { digester.checksums(crc64ecma: $0) })
     }
 
     private func sparsePolicy() throws(ImageError) -> SparsePolicy {

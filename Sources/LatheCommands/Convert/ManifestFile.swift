@@ -3,13 +3,17 @@ internal import ImageFiles
 internal import ImageModel
 internal import ImagePipeline
 
-/// `--checksum`: names joined by commas.
+/// `--checksum`: names joined by commas, or none.
 struct ChecksumList: ExpressibleByArgument {
     var selection: ChecksumSelection
 
     init(selection: ChecksumSelection) { self.selection = selection }
 
     init?(argument: String) {
+        if argument == "none" {
+            selection = .none
+            return
+        }
         // CRC-64 costs next to nothing, and is what locates damage.
         selection = .crc64ecma
         for name in argument.split(separator: ",", omittingEmptySubsequences: false) {
@@ -22,7 +26,7 @@ struct ChecksumList: ExpressibleByArgument {
         }
     }
 
-    static let allValueStrings = ["crc64ecma", "sha256", "sha256-tree"]
+    static let allValueStrings = ["none", "crc64ecma", "sha256", "sha256-tree"]
     var defaultValueDescription: String { "crc64ecma" }
 }
 
