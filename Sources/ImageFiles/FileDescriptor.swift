@@ -18,6 +18,32 @@ struct FileDescriptor: ~Copyable, Sendable {
 
     deinit { close(number) }
 
+    /// Writes all of the bytes; for files that only one program sees, so that no call of it need be made to fail.
+    func write(_ bytes: Span<UInt8>, at offset: UInt64, path: String) throws(ImageError) {
+        var failure: ImageError?
+        unsafe bytes.withUnsafeBytes { buffer in
+            var done = 0
+            while done < buffer.count {
+                guard let base = buffer.baseAddress else { return }
+                let place = offset + UInt64(done)
+                let count = unsafe pwrite(number, base + done, buffer.count - done, off_t(place))
+                if count > 0 {
+                    done += count
+                } else if count == 0 || errno != EINTR {
+                    failure = writeError("pwrite", count == 0 ? EIO : errno, path: path, offset: place)
+                    return
+                }
+            }
+        }
+        if let failure { throw failure }
+    }
+
+    func setLength(_ length: UInt64, path: String) throws(ImageError) {
+        guard ftruncate(number, off_t(clamping: length)) == 0 else {
+            throw writeError("ftruncate", errno, path: path, offset: length)
+        }
+    }
+
     func status(path: String) throws(ImageError) -> stat {
         var status = stat()
         guard unsafe fstat(number, &status) == 0 else { throw systemError("fstat", errno, path: path) }

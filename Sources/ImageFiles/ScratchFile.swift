@@ -21,28 +21,11 @@ final class ScratchFile: Sendable {
     }
 
     func write(_ bytes: Span<UInt8>, at offset: UInt64) throws(ImageError) {
-        var failure: ImageError?
-        unsafe bytes.withUnsafeBytes { buffer in
-            var done = 0
-            while done < buffer.count {
-                guard let base = buffer.baseAddress else { return }
-                let place = offset + UInt64(done)
-                let count = unsafe pwrite(descriptor.number, base + done, buffer.count - done, off_t(place))
-                if count > 0 {
-                    done += count
-                } else if count == 0 || errno != EINTR {
-                    failure = writeError("pwrite", count == 0 ? EIO : errno, path: directory, offset: place)
-                    return
-                }
-            }
-        }
-        if let failure { throw failure }
+        try descriptor.write(bytes, at: offset, path: directory)
     }
 
     func setLength(_ length: UInt64) throws(ImageError) {
-        guard ftruncate(descriptor.number, off_t(clamping: length)) == 0 else {
-            throw writeError("ftruncate", errno, path: directory, offset: length)
-        }
+        try descriptor.setLength(length, path: directory)
     }
 
     func source(name: String) throws(ImageError) -> FileSource {
