@@ -19,7 +19,7 @@ public struct Lathe: ParsableCommand {
         version: "0.1.0",
         subcommands: [
             ConvertCommand.self, InfoCommand.self, CheckCommand.self, MapCommand.self, CompareCommand.self,
-            DigestCommand.self,
+            DigestCommand.self, BenchCommand.self,
         ])
 
     public init() {}

@@ -3,7 +3,7 @@ import Testing
 
 /// Help, version and completions.
 @Suite struct HelpTests {
-    static let verbs = ["convert", "info", "check", "map", "compare", "digest"]
+    static let verbs = ["convert", "info", "check", "map", "compare", "digest", "bench"]
     private static let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().appending(path: "testdata/help")
 
@@ -24,6 +24,10 @@ import Testing
         ("convert", ["-f", "-O", "-o", "-c", "-S", "--overwrite", "--verify", "--threads", "--progress", "-p", "-q"]),
         ("info", ["-f", "--output"]), ("check", ["-f", "--output"]), ("map", ["-f", "--output"]),
         ("compare", ["-f", "-F", "-s", "-q", "--output", "--threads"]), ("digest", ["--algorithm", "-f", "--output"]),
+        (
+            "bench",
+            ["--formats", "--source", "--generate", "--to", "--threads", "--repeat", "--jobs", "--no-peer", "--plot"]
+        ),
     ]) func theHelpOfAVerbNamesItsOptions(verb: String, options: [String]) throws {
         let text = try lathe("help", verb).text
         for option in options { #expect(text.contains("\(option)"), "\(option)") }

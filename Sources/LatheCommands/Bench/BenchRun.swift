@@ -1,0 +1,167 @@
+internal import ImageFiles
+internal import ImageFormats
+internal import ImageModel
+internal import ImagePipeline
+
+/// How fast somebody did something, and how much came of it.
+struct BenchFigure: Hashable, Sendable {
+    var samples = Samples()
+    /// The length of the image, in bytes; for `read` and `verify`, that of the one that was read.
+    var outputBytes: UInt64 = 0
+}
+
+/// One case with what was measured.
+struct BenchResult: Sendable {
+    var measured: BenchCase
+    /// What throughput is counted in.
+    var dataBytes: UInt64
+    var ours = BenchFigure()
+    var peer: BenchFigure?
+}
+
+/// Runs the cases of a plan: each so many times, the peer's runs between ours.
+struct BenchRun {
+    /// Once its runs of one case have taken so long together, in seconds, the peer is not asked again.
+    private static let peerPatience = 5.0
+    /// What each thread compresses, about: the slowest level takes some seconds for it.
+    private static let compressedBytesPerThread: UInt64 = 16 << 20
+
+    let plan: BenchPlan
+    let source: BenchSource
+    let place: BenchPlace
+    let peer: PeerImager?
+    let cancellation: CancellationFlag
+    let progress: BenchProgress
+
+    func results() throws(ImageError) -> [BenchResult] {
+        var results: [BenchResult] = []
+        var excerpt: BenchSource?
+        for variant in plan.variants {
+            var image: FileSource?
+            for measured in plan.cases(of: variant) {
+                progress.begin(measured)
+                switch measured.job {
+                case .write: results.append(try write(measured, from: source, keeping: &image))
+                case .read, .verify:
+                    // Where nothing was written, or nothing was kept of it, there must be something to read.
+                    let image = if let image { image } else { try makeImage(of: variant) }
+                    results.append(try measured.job == .read ? read(measured, image) : verify(measured, image))
+                case .compress:
+                    image = nil
+                    if excerpt == nil { excerpt = try makeExcerpt() }
+                    if let excerpt { results.append(try write(measured, from: excerpt, keeping: &image)) }
+                }
+            }
+        }
+        return results
+    }
+
+    private func work(_ threads: Int) -> WorkOptions { WorkOptions(threads: threads, cancellation: cancellation) }
+
+    private var mostThreads: Int { plan.threads.last ?? 1 }
+
+    private func makeExcerpt() throws(ImageError) -> BenchSource {
+        let wanted = UInt64(max(2, mostThreads)) * Self.compressedBytesPerThread
+        return try source.excerpt(ofAbout: wanted, work(mostThreads))
+    }
+
+    // MARK: - Jobs
+
+    /// `write` and `compress`.
+    ///
+    /// - Parameter image: what was written last; it is dropped before the next is written, to make room.
+    private func write(_ measured: BenchCase, from source: BenchSource, keeping image: inout FileSource?)
+        throws(ImageError) -> BenchResult
+    {
+        var result = BenchResult(measured: measured, dataBytes: source.dataBytes)
+        image = nil
+        place.settle()
+        for _ in 0..<plan.repeats {
+            image = nil
+            let sink = try place.makeMeasuredFile()
+            let conversion = Conversion(
+                source.image, to: measured.variant.format, options: measured.variant.options(level: measured.level),
+                work: work(measured.threads))
+            let written = try result.ours.samples.measure { () throws(ImageError) in
+                try conversion.run(into: sink ?? NullSink())
+            }
+            try requireSame(written.fingerprint, source, measured)
+            result.ours.outputBytes = written.objectLength
+            image = try sink?.writtenSource()
+            try takeTurn(measured, &result.peer) { (peer, figure) throws(ImageError) in
+                let sink = try place.makeImageFile()
+                try peer.write(
+                    source.file, source.image.format, as: measured.variant, to: sink.writtenSource(), &figure.samples)
+                figure.outputBytes = try sink.writtenSource().length
+            }
+        }
+        return result
+    }
+
+    private func read(_ measured: BenchCase, _ file: FileSource) throws(ImageError) -> BenchResult {
+        var result = BenchResult(measured: measured, dataBytes: source.dataBytes)
+        result.ours.outputBytes = file.length
+        for _ in 0..<plan.repeats {
+            let read = try result.ours.samples.measure { () throws(ImageError) in
+                let image = try DiskImage(file, format: measured.variant.format)
+                return try Conversion(image, to: .raw, work: work(measured.threads)).run(into: NullSink())
+            }
+            try requireSame(read.fingerprint, source, measured)
+            try takeTurn(measured, &result.peer) { (peer, figure) throws(ImageError) in
+                figure.outputBytes = file.length
+                try peer.read(
+                    file, measured.variant.format, virtualSize: source.image.virtualSize, &figure.samples)
+            }
+        }
+        return result
+    }
+
+    private func verify(_ measured: BenchCase, _ file: FileSource) throws(ImageError) -> BenchResult {
+        var result = BenchResult(measured: measured, dataBytes: source.dataBytes)
+        result.ours.outputBytes = file.length
+        for _ in 0..<plan.repeats {
+            let fingerprint = try result.ours.samples.measure { () throws(ImageError) in
+                try proof(of: file, measured.variant.format, work(measured.threads))
+            }
+            try requireSame(fingerprint, source, measured)
+        }
+        return result
+    }
+
+    /// What `verify` measures.
+    private func proof(of file: FileSource, _ format: ImageFormat, _ work: WorkOptions) throws(ImageError) -> UInt64 {
+        try DiskImage(file, format: format).fingerprint(work)
+    }
+
+    // MARK: - Steps
+
+    /// An image to read, made without a clock.
+    private func makeImage(of variant: FormatVariant) throws(ImageError) -> FileSource {
+        let sink = try place.makeImageFile()
+        _ = try Conversion(
+            source.image, to: variant.format, options: variant.options(), work: work(mostThreads)
+        ).run(into: sink)
+        return try sink.writtenSource()
+    }
+
+    /// Lets the peer do the same, where it takes part.
+    private func takeTurn(
+        _ measured: BenchCase, _ figure: inout BenchFigure?,
+        _ body: (PeerImager, inout BenchFigure) throws(ImageError) -> Void
+    ) throws(ImageError) {
+        guard let peer, measured.hasPeer else { return }
+        var sum = figure ?? BenchFigure()
+        guard sum.samples.total < Self.peerPatience else { return }
+        try body(peer, &sum)
+        figure = sum
+    }
+
+    private func requireSame(_ fingerprint: UInt64, _ source: BenchSource, _ measured: BenchCase) throws(ImageError) {
+        guard fingerprint == source.fingerprint else {
+            throw ImageError(
+                .verificationFailed,
+                "\(measured.description): the fingerprint is \(fingerprint), that of the source is \(source.fingerprint); "
+                    + "check the disk and memory of this machine, and report it if they are sound")
+        }
+    }
+}
