@@ -52,7 +52,7 @@ import Testing
             #expect(texts.filter { $0 == variant.name }.count == 2, "\(variant.name)")
             #expect(texts.contains { $0.hasPrefix(variant.name + " ×") }, "\(variant.name)")
         }
-        for level in 1...12 { #expect(texts.contains("\(level)"), "level \(level)") }
+        for level in 1...12 { #expect(texts.contains(level == 5 ? "5, default" : "\(level)"), "level \(level)") }
         for text in ["zlib in vmdk", "qemu-img", "ideal", "threads"] { #expect(texts.contains(text), "\(text)") }
     }
 
@@ -90,6 +90,12 @@ import Testing
         #expect(scale.ticks == [20, 50, 100, 200])
         #expect(abs(scale.place(14 / 1.2)) < 1e-9 && abs(scale.place(320 * 1.2) - 100) < 1e-9)
         #expect(PlotScale.logarithmic(0...0, at: (0, 100)).place(0).isFinite)
+    }
+
+    @Test(arguments: [
+        (0.9...2.0, [1.0, 1.5, 2]), (0.4...2, [0.5, 0.75, 1, 1.5, 2]), (1...12, [1, 2, 4, 8]),
+    ]) func aDoublingScaleHasTicksAtPowersOfTwo(values: ClosedRange<Double>, expected: [Double]) {
+        #expect(PlotScale.doubling(values, at: (0, 100)).ticks == expected)
     }
 
     @Test func theFrontierIsWhatNoOtherBeatsInBoth() {

@@ -83,6 +83,16 @@ import Testing
         #expect(try directory.contents == ["disk.qcow2", "disk.raw"])
     }
 
+    @Test func aDiskTooLargeForAFormatIsRefusedBeforeAnythingIsMeasured() throws {
+        let run = ["bench", "--generate", "3TiB,data=0,zeros=0", "--to", "memory", "--jobs", "write", "--no-peer"]
+        let outcome = try lathe(run + ["--progress", "json"])
+        #expect(outcome.status == 1)
+        #expect(
+            outcome.errors.hasPrefix("lathe: vhd dynamic: ") && outcome.errors.contains("--formats"),
+            "\(outcome.errors)")
+        #expect(try lathe(run + ["--formats", "qcow2,raw", "--repeat", "1"]).status == 0)
+    }
+
     @Test func thePlotIsDrawnAndNotOverAnother() throws {
         let plot = directory.file("plot.svg")
         let arguments = ["--to", "none", "--formats", "raw", "--jobs", "write", "--plot", plot]

@@ -130,6 +130,9 @@ struct BenchCommand: ParsableCommand {
     ) {
         if noPeer { return (nil, .absent(because: "--no-peer")) }
         if to == .none { return (nil, .absent(because: "it can't write to nothing")) }
+        guard PeerImager.canReachOurFiles else {
+            return (nil, .absent(because: "without /proc it can't open files that have no name"))
+        }
         guard let found = try PeerImager.find(cancellation) else { return (nil, .absent(because: "not installed")) }
         return (found, .present(version: found.version))
     }

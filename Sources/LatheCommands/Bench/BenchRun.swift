@@ -25,6 +25,8 @@ struct BenchRun {
     private static let peerPatience = 5.0
     /// What each thread compresses, about: the slowest level takes some seconds for it.
     private static let compressedBytesPerThread: UInt64 = 16 << 20
+    /// What is compressed at the most: it stands in memory.
+    private static let mostCompressedBytes: UInt64 = 1 << 30
 
     let plan: BenchPlan
     let source: BenchSource
@@ -33,7 +35,9 @@ struct BenchRun {
     let cancellation: CancellationFlag
     let progress: BenchProgress
 
+    /// - Throws: what our side or the peer's throws; an option or a size that a format refuses, before anything is measured.
     func results() throws(ImageError) -> [BenchResult] {
+        try requireEncoders()
         var results: [BenchResult] = []
         var excerpt: BenchSource?
         for variant in plan.variants {
@@ -62,7 +66,7 @@ struct BenchRun {
 
     private func makeExcerpt() throws(ImageError) -> BenchSource {
         let wanted = UInt64(max(2, mostThreads)) * Self.compressedBytesPerThread
-        return try source.excerpt(ofAbout: wanted, work(mostThreads))
+        return try source.excerpt(ofAbout: min(wanted, Self.mostCompressedBytes), work(mostThreads))
     }
 
     // MARK: - Jobs
@@ -134,6 +138,17 @@ struct BenchRun {
     }
 
     // MARK: - Steps
+
+    /// Refuses a disk that one of the formats can't hold, before minutes have gone into the others.
+    private func requireEncoders() throws(ImageError) {
+        for variant in plan.variants {
+            let conversion = Conversion(source.image, to: variant.format, options: variant.options())
+            do throws(ImageError) { _ = try conversion.makeEncoder() } catch {
+                throw ImageError(
+                    error.code, "\(variant.name): \(error.message); name the formats that can, with --formats")
+            }
+        }
+    }
 
     /// An image to read, made without a clock.
     private func makeImage(of variant: FormatVariant) throws(ImageError) -> FileSource {

@@ -14,6 +14,9 @@ struct PeerImager: Sendable {
 
     static let program = "qemu-img"
 
+    /// Whether other programs can open our files without a name.
+    static var canReachOurFiles: Bool { unsafe access("/proc/self/fd", X_OK) == 0 }
+
     /// Asks for its version.
     ///
     /// - Returns: nil where it is not installed, or does not run.

@@ -41,14 +41,9 @@ struct BarPanel: PlotPanel {
     }
 
     private func head(in box: PlotBox) -> [SVGElement] {
-        var drawn: [SVGElement] = [.label(title, x: box.x, y: box.y + 16, "head")]
-        var x = box.x
-        for (name, style) in [("Lathe", "ours"), (peerName ?? "", "peer")] where !name.isEmpty {
-            drawn.append(.rectangle(PlotBox(x: x, y: box.y + 28, width: 10, height: 10), style, rounded: 2))
-            drawn.append(.label(name, x: x + 15, y: box.y + 37, "note"))
-            x += 15 + PlotText.width(name, size: 12) + 18
-        }
-        return drawn
+        let names = [("Lathe", "ours"), (peerName ?? "", "peer")].filter { !$0.0.isEmpty }
+        let legend = PlotLegend(entries: names.map { PlotLegend.Entry(name: $0.0, style: $0.1) })
+        return [.label(title, x: box.x, y: box.y + 16, "head")] + legend.draw(in: box, top: box.y + 28).shapes
     }
 
     private func draw(_ row: Row, top: Double, _ area: PlotBox, _ scale: PlotScale, _ unit: PlotUnit) -> [SVGElement] {

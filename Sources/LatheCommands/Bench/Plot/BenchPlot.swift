@@ -103,10 +103,7 @@ struct BenchPlot {
         let jobs: [BenchJob] = [.write, .read, .verify]
         guard let job = jobs.first(where: { !report.results(of: $0).isEmpty }) else { return nil }
         let results = report.results(of: job)
-        var variants: [FormatVariant] = []
-        for result in results where !variants.contains(result.measured.variant) {
-            variants.append(result.measured.variant)
-        }
+        let variants = Self.variants(of: results)
         let series = variants.map { variant in
             let mine = results.filter { $0.measured.variant == variant }.sorted {
                 $0.measured.threads < $1.measured.threads
@@ -124,38 +121,51 @@ struct BenchPlot {
     private var compression: CompressionPanel? {
         let results = report.results(of: .compress)
         guard let first = results.first else { return nil }
-        var series: [CompressionPanel.Series] = []
+        let variants = Self.variants(of: results)
+        var series = variants.enumerated().map { index, variant in
+            CompressionPanel.Series(
+                name: Self.compressorName(of: variant),
+                points: results.filter { $0.measured.variant == variant }.compactMap(Self.point),
+                style: PlotStyle.fill(index))
+        }
+        let peers = results.compactMap { result in
+            result.peer.flatMap {
+                // One point needs no name beside it but that of the legend.
+                Self.point(
+                    $0, result.dataBytes,
+                    label: variants.count > 1 ? Self.compressorName(of: result.measured.variant) : "")
+            }
+        }
+        series.append(CompressionPanel.Series(name: PeerImager.program, points: peers, style: "peer"))
+        let threads = first.measured.threads
+        return CompressionPanel(
+            title: "Size against speed: every level, \(threads) thread\(threads == 1 ? "" : "s")",
+            series: series.filter { !$0.points.isEmpty })
+    }
+
+    private static func compressorName(of variant: FormatVariant) -> String {
+        "\(variant.compression?.method.rawValue ?? "uncompressed") in \(variant.format.rawValue)"
+    }
+
+    private static func point(_ result: BenchResult) -> CompressionPanel.Point? {
+        let measured = result.measured
+        var point = point(result.ours, result.dataBytes, label: measured.level.map(String.init) ?? "")
+        point?.isStandard = measured.level == BenchPlan.standardLevel(of: measured.variant)
+        return point
+    }
+
+    private static func point(_ figure: BenchFigure, _ dataBytes: UInt64, label: String) -> CompressionPanel.Point? {
+        let speed = figure.throughput(dataBytes).median
+        guard let size = figure.sizeRatio(dataBytes), speed > 0 else { return nil }
+        return CompressionPanel.Point(speed: speed, size: size, label: label)
+    }
+
+    /// Each layout once, in order.
+    private static func variants(of results: [BenchResult]) -> [FormatVariant] {
         var variants: [FormatVariant] = []
         for result in results where !variants.contains(result.measured.variant) {
             variants.append(result.measured.variant)
         }
-        for (index, variant) in variants.enumerated() {
-            let mine = results.filter { $0.measured.variant == variant }
-            series.append(
-                CompressionPanel.Series(
-                    name: "\(variant.compression?.method.rawValue ?? "") in \(variant.format.rawValue)",
-                    points: mine.compactMap {
-                        point($0.ours, $0.dataBytes, label: $0.measured.level.map(String.init) ?? "")
-                    },
-                    style: PlotStyle.fill(index)))
-            let peers = mine.compactMap { result in
-                result.peer.flatMap {
-                    point($0, result.dataBytes, label: "\(PeerImager.program), \(variant.format.rawValue)")
-                }
-            }
-            series.append(CompressionPanel.Series(name: PeerImager.program, points: peers, style: "peer"))
-        }
-        let threads = first.measured.threads
-        return CompressionPanel(
-            title: "Size against speed: every level, \(threads) thread\(threads == 1 ? "" : "s")",
-            note:
-                "What is left of \(Rendering.size(first.dataBytes)) of the data; no level beats those on the band in both",
-            series: series.filter { !$0.points.isEmpty })
-    }
-
-    private func point(_ figure: BenchFigure, _ dataBytes: UInt64, label: String) -> CompressionPanel.Point? {
-        let speed = figure.throughput(dataBytes).median
-        guard let size = figure.sizeRatio(dataBytes), speed > 0 else { return nil }
-        return CompressionPanel.Point(speed: speed, size: size, label: label)
+        return variants
     }
 }

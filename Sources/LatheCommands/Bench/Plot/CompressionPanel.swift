@@ -6,6 +6,8 @@ struct CompressionPanel: PlotPanel {
         /// What is left of the data, 1 for all of it.
         var size: Double
         var label: String
+        /// Whether it is what the encoder takes where nothing is said.
+        var isStandard = false
     }
 
     struct Series: Sendable {
@@ -15,16 +17,16 @@ struct CompressionPanel: PlotPanel {
     }
 
     let title: String
-    let note: String
     let series: [Series]
 
     let height = 360.0
 
     func draw(in box: PlotBox) -> [SVGElement] {
-        let area = box.inset(left: 44, top: 62, right: 12, bottom: 44)
-        var drawn: [SVGElement] = [
-            .label(title, x: box.x, y: box.y + 16, "head"), .label(note, x: box.x, y: box.y + 37, "note"),
-        ]
+        let entries = series.map { PlotLegend.Entry(name: $0.name, style: $0.style) }
+        let best = PlotLegend.Entry(name: "no other is both smaller and faster", style: "band")
+        let legend = PlotLegend(entries: entries + [best]).draw(in: box, top: box.y + 28)
+        let area = box.inset(left: 44, top: 44 + legend.height, right: 12, bottom: 44)
+        var drawn: [SVGElement] = [.label(title, x: box.x, y: box.y + 16, "head")] + legend.shapes
         let all = series.flatMap(\.points)
         guard let slowest = all.map(\.speed).min(), let fastest = all.map(\.speed).max(),
             let smallest = all.map(\.size).min(), let largest = all.map(\.size).max()
@@ -34,7 +36,7 @@ struct CompressionPanel: PlotPanel {
         // Room above and below for labels; and what hardly differs shall not look as if it did.
         let margin = max(0.004, (largest - smallest) * 0.12)
         let y = PlotScale.linear(
-            (smallest - margin) * 100...(largest + margin) * 100, at: (area.bottom, area.y), ticks: 5)
+            (smallest - margin) * 100...(largest + margin) * 100, at: (area.bottom, area.y), ticks: 7)
         drawn += axes(area, x, y, unit)
         let place = { (point: Point) in
             PlotPoint(x: x.place(point.speed / unit.bytes), y: y.place(point.size * 100))
@@ -71,31 +73,26 @@ struct CompressionPanel: PlotPanel {
         drawn.append(.line(PlotPoint(x: area.x, y: area.bottom), PlotPoint(x: area.right, y: area.bottom), "axis"))
         drawn.append(
             .label("\(unit.rawValue), logarithmic: faster →", x: area.right, y: area.bottom + 34, "tick", anchor: .end))
-        drawn.append(.label("smaller ↓", x: area.x + 6, y: area.y + 12, "tick"))
+        drawn.append(.label("of the data is left: smaller ↓", x: area.x + 6, y: area.y + 12, "tick"))
         return drawn
     }
 
-    /// Names of the compressors first, since they matter most, then the levels.
+    /// The levels beside their points, as far as there is room; the standard ones first, since they matter most.
     private func labels(_ area: PlotBox, _ place: (Point) -> PlotPoint) -> [SVGElement] {
         var placement = LabelPlacement(in: area)
+        // What is written in the corner.
+        placement.take(PlotBox(x: area.x, y: area.y, width: 180, height: 16))
+        let points = series.flatMap(\.points).filter { !$0.label.isEmpty }
         for point in series.flatMap(\.points).map(place) {
             placement.take(PlotBox(x: point.x - 5, y: point.y - 5, width: 10, height: 10))
         }
         var drawn: [SVGElement] = []
-        func draw(_ text: String, beside point: Point, _ style: String, size: Double) {
-            let extent = (width: PlotText.width(text, size: size), height: size)
-            guard let box = placement.place(extent, beside: place(point), gap: 7) else { return }
+        for point in points.filter(\.isStandard) + points.filter({ !$0.isStandard }) {
+            let text = point.isStandard ? "\(point.label), default" : point.label
+            let size = (width: PlotText.width(text, size: 11), height: 11.0)
+            guard let box = placement.place(size, beside: place(point), gap: 7) else { continue }
+            let style = point.isStandard ? "value" : "quiet"
             drawn.append(.label(text, x: box.x + box.width / 2, y: box.bottom - 2, style, anchor: .middle))
-        }
-        for line in series {
-            for point in line.points where line.points.count == 1 || !point.label.isEmpty {
-                draw(point.label, beside: point, line.points.count == 1 ? "quiet" : "value", size: 11)
-            }
-        }
-        for line in series where line.points.count > 1 {
-            if let fastest = line.points.max(by: { $0.speed < $1.speed }) {
-                draw(line.name, beside: fastest, "name", size: 12)
-            }
         }
         return drawn
     }

@@ -62,6 +62,19 @@ struct PlotScale: Sendable {
         return PlotScale(places: places, ticks: ticks, domain: low...high, isLogarithmic: true)
     }
 
+    /// Ticks at powers of two, and halfway between them where there are few.
+    static func doubling(_ values: ClosedRange<Double>, at places: (Double, Double)) -> PlotScale {
+        let low = max(1e-3, values.lowerBound.isFinite ? values.lowerBound : 1)
+        let high = max(low * 2, values.upperBound.isFinite ? min(values.upperBound, 1e6) : 1)
+        var ticks: [Double] = []
+        var tick = pow(2, log2(low).rounded(.down))
+        while tick <= high * 1.001 {
+            ticks += (high > low * 8 ? [tick] : [tick, tick * 1.5]).filter { (low * 0.999...high * 1.001).contains($0) }
+            tick *= 2
+        }
+        return PlotScale(places: places, ticks: ticks, domain: low...high, isLogarithmic: true)
+    }
+
     private init(
         places: (Double, Double), ticks: [Double], domain: ClosedRange<Double>, isLogarithmic: Bool
     ) {

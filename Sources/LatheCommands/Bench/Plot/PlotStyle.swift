@@ -26,6 +26,7 @@ enum PlotStyle {
             ".frontier", "fill: none; stroke: #17728f; stroke-width: 10; stroke-linejoin: round; opacity: 0.16",
             "stroke: #4aa8c7"
         ),
+        (".band", "fill: #17728f; opacity: 0.22", "fill: #4aa8c7"),
         (".dashed", "stroke-dasharray: 6 4", ""),
         (".edge", "stroke: #ffffff; stroke-width: 1.5", "stroke: #0d1117"),
     ]

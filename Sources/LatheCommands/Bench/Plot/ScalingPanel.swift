@@ -36,8 +36,8 @@ struct ScalingPanel: PlotPanel {
         let ideal = Double(most) / Double(fewest)
         let values = series.flatMap { $0.points.map(\.speedup) }
         let low = min(values.min() ?? 1, 1)
-        let y = PlotScale.linear(
-            min(low, 1) * 0.98...max(ideal, values.max() ?? 1), at: (area.bottom, area.y), ticks: 5)
+        // Both axes count doublings, so that the ideal is a straight line.
+        let y = PlotScale.doubling(low...max(ideal, values.max() ?? 1), at: (area.bottom, area.y))
         let x = { (threads: Int) in
             area.x + area.width * log(Double(threads) / Double(fewest)) / log(Double(most) / Double(fewest))
         }
@@ -59,7 +59,10 @@ struct ScalingPanel: PlotPanel {
             drawn.append(.label("×" + PlotUnit.tick(tick), x: area.x - 8, y: place + 4, "tick", anchor: .end))
         }
         drawn.append(.line(PlotPoint(x: area.x, y: area.bottom), PlotPoint(x: area.right, y: area.bottom), "axis"))
-        for count in threads {
+        var free = area.x - 20
+        for count in threads where x(count) >= free {
+            // Neighbours whose numbers would touch share a tick.
+            free = x(count) + 18
             drawn.append(
                 .line(PlotPoint(x: x(count), y: area.bottom), PlotPoint(x: x(count), y: area.bottom + 4), "axis"))
             drawn.append(.label("\(count)", x: x(count), y: area.bottom + 17, "tick", anchor: .middle))
