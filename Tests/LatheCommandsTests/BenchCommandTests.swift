@@ -80,6 +80,8 @@ import Testing
         #expect(
             try json["source"]?["fingerprint"]?.text
                 == lathe("digest", raw).text.split(separator: " ").first.map(String.init))
+        let plotted = try lathe("bench", "--source", image, "--to", "memory", "--plot", image, "--overwrite")
+        #expect(plotted.status == 1 && plotted.errors.contains("the source itself"))
         #expect(try directory.contents == ["disk.qcow2", "disk.raw"])
     }
 

@@ -97,11 +97,19 @@ struct BenchCommand: ParsableCommand {
 
     func run() throws {
         try runCancellable { cancellation in
-            let file = try plot.map { path throws(ImageError) in try FileSink(path: path, replacing: overwrite) }
+            let file = try plot.map(makePlotFile)
             let report = try measure(cancellation)
             try file?.commit(text: BenchPlot(report: report).svg)
             try Rendering.render(BenchJSON(report), as: output) { BenchTable(report: report).text }
         }
+    }
+
+    private func makePlotFile(_ path: String) throws(ImageError) -> FileSink {
+        if let source, try FileSource(path: source).isFile(at: path) {
+            throw ImageError(
+                .destinationExists, "the plot is the source itself, which would be lost; name another file", path: path)
+        }
+        return try FileSink(path: path, replacing: overwrite)
     }
 
     private func measure(_ cancellation: CancellationFlag) throws(ImageError) -> BenchReport {

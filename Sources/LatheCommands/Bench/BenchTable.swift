@@ -24,8 +24,10 @@ struct BenchTable {
                 + "processor\(machine.processorCount == 1 ? "" : "s"), \(machine.system)",
             "Source: \(source.isGenerated ? "generated, " : "")\(source.description): \(Rendering.size(source.virtualSize))"
                 + " disk with \(Rendering.size(source.dataBytes)) of data",
-            "To: \(report.destination.name). Each figure is the median of \(report.repeats) runs, then the slowest and the "
-                + "fastest.",
+            "To: \(report.destination.name). "
+                + (report.repeats == 1
+                    ? "Each figure is of one run."
+                    : "Each figure is the median of \(report.repeats) runs; the spread is the slowest and the fastest."),
             "MB/s: bytes of data (guest bytes that are not zero), in 10⁶, by wall time.",
         ]
     }

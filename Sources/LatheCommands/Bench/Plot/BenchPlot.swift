@@ -61,10 +61,12 @@ struct BenchPlot {
         return [
             .label("Lathe \(report.version)\(peer): throughput", x: Self.margin, y: 40, "title"),
             .label(
-                "\(machine). A \(made) of \(Rendering.size(source.virtualSize)) with \(Rendering.size(source.dataBytes)) of data, in "
-                    + "the page cache; to \(place).", x: Self.margin, y: 62, "note"),
+                "\(machine). A \(made) of \(Rendering.size(source.virtualSize)) with "
+                    + "\(Rendering.size(source.dataBytes)) of data; to \(place).", x: Self.margin, y: 62, "note"),
             .label(
-                "Bytes of data (guest bytes that are not zero) by wall time; medians of \(report.repeats) runs, with the slowest and the fastest.",
+                "Bytes of data (guest bytes that are not zero) by wall time; "
+                    + (report.repeats == 1
+                        ? "one run each." : "medians of \(report.repeats) runs, with the slowest and the fastest."),
                 x: Self.margin, y: 80, "note"),
         ]
     }
