@@ -42,10 +42,11 @@ struct CompressionPanel: PlotPanel {
             PlotPoint(x: x.place(point.speed / unit.bytes), y: y.place(point.size * 100))
         }
         drawn.append(.polyline(Self.frontier(of: all).map(place), "frontier"))
+        drawn += labels(area, place)
         for line in series {
             drawn += line.points.map { .circle(place($0), radius: 4.5, line.style + " edge") }
         }
-        return drawn + labels(area, place)
+        return drawn
     }
 
     /// The points that no other beats in both, the slowest first.
@@ -91,6 +92,7 @@ struct CompressionPanel: PlotPanel {
             let text = point.isStandard ? "\(point.label), default" : point.label
             let size = (width: PlotText.width(text, size: 11), height: 11.0)
             guard let box = placement.place(size, beside: place(point), gap: 7) else { continue }
+            if point.isStandard { drawn.append(.line(place(point), box.nearest(to: place(point)), "leader")) }
             let style = point.isStandard ? "value" : "quiet"
             drawn.append(.label(text, x: box.x + box.width / 2, y: box.bottom - 2, style, anchor: .middle))
         }

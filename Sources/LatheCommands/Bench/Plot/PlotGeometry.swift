@@ -24,6 +24,11 @@ struct PlotBox: Hashable, Sendable {
         x <= other.x && other.right <= right && y <= other.y && other.bottom <= bottom
     }
 
+    /// The place in it that is nearest to a point.
+    func nearest(to point: PlotPoint) -> PlotPoint {
+        PlotPoint(x: min(max(point.x, x), right), y: min(max(point.y, y), bottom))
+    }
+
     func inset(left: Double = 0, top: Double = 0, right: Double = 0, bottom: Double = 0) -> PlotBox {
         PlotBox(x: x + left, y: y + top, width: width - left - right, height: height - top - bottom)
     }
