@@ -69,6 +69,10 @@ let package = Package(
             ]),
         tests(
             "ImagePipelineTests", ["ImagePipeline", "ImageFormats", "ImageCodecs", "ImageModel", "LatheTestSupport"]),
+        // What can be told of the benchmark without running it.
+        tests(
+            "BenchTests",
+            ["LatheCommands", "ImagePipeline", "ImageFiles", "ImageFormats", "ImageModel", "LatheTestSupport"]),
         // Runs the real binary as its users do, so it sees no library of ours but the test support.
         tests("LatheCommandsTests", ["lathe", "ImageFormats", "LatheTestSupport"]),
     ]

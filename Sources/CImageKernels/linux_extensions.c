@@ -6,6 +6,7 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -16,6 +17,8 @@ const int lathe_SEEK_HOLE = SEEK_HOLE;
 int lathe_reserve(int descriptor, int64_t offset, int64_t length) {
     return fallocate(descriptor, FALLOC_FL_KEEP_SIZE, offset, length);
 }
+
+int lathe_memory_file(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
 
 _Bool lathe_is_on_tmpfs(int descriptor) {
     struct statfs status;

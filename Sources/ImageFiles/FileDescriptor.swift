@@ -38,6 +38,12 @@ struct FileDescriptor: ~Copyable, Sendable {
         if let failure { throw failure }
     }
 
+    func setLength(_ length: UInt64, path: String) throws(ImageError) {
+        guard ftruncate(number, off_t(clamping: length)) == 0 else {
+            throw writeError("ftruncate", errno, path: path, offset: length)
+        }
+    }
+
     func status(path: String) throws(ImageError) -> stat {
         var status = stat()
         guard unsafe fstat(number, &status) == 0 else { throw systemError("fstat", errno, path: path) }

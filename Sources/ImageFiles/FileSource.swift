@@ -52,6 +52,14 @@ public final class FileSource: ImageSource {
         self.descriptor = descriptor
     }
 
+    /// A path by which other programs of the same user reach this file while it is open here, even one without a name.
+    public var processPath: String { "/proc/\(getpid())/fd/\(descriptor.number)" }
+
+    /// Waits until all that was written to the file is on its disk, so that what is measured next does not pay for it.
+    public func flush() throws(ImageError) {
+        guard fdatasync(descriptor.number) == 0 else { throw systemError("fdatasync", errno, path: name) }
+    }
+
     /// Whether a path leads to this very file, by this name or another.
     public func isFile(at path: String) -> Bool {
         var there = stat()

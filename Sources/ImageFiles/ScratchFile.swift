@@ -25,9 +25,7 @@ final class ScratchFile: Sendable {
     }
 
     func setLength(_ length: UInt64) throws(ImageError) {
-        guard ftruncate(descriptor.number, off_t(clamping: length)) == 0 else {
-            throw writeError("ftruncate", errno, path: directory, offset: length)
-        }
+        try descriptor.setLength(length, path: directory)
     }
 
     func source(name: String) throws(ImageError) -> FileSource {

@@ -95,6 +95,18 @@ func runCommand(
     }
 }
 
+/// The same for a verb that shows its progress in a way of its own.
+func runCancellable(_ body: (CancellationFlag) throws -> Void) throws {
+    let cancellation = CancellationFlag()
+    SignalListener.cancel(cancellation)
+    do {
+        try body(cancellation)
+    } catch let error as ImageError {
+        Rendering.note("lathe: \(error)")
+        throw error.code == .cancelled ? ExitStatus.interrupted : ExitStatus.failure
+    }
+}
+
 /// The same for a verb that is through at once.
 func runCommand(failure: (ImageError) -> ExitCode = { _ in ExitStatus.failure }, _ body: () throws -> Void) throws {
     do {

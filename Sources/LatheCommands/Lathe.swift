@@ -20,7 +20,7 @@ public struct Lathe: ParsableCommand {
         version: LatheVersion.current,
         subcommands: [
             ConvertCommand.self, InfoCommand.self, CheckCommand.self, MapCommand.self, CompareCommand.self,
-            DigestCommand.self, VerifyCommand.self,
+            DigestCommand.self, VerifyCommand.self, BenchCommand.self,
         ])
 
     public init() {}

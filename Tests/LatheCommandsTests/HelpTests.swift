@@ -3,7 +3,7 @@ import Testing
 
 /// Help, version and completions.
 @Suite struct HelpTests {
-    static let verbs = ["convert", "info", "check", "map", "compare", "digest", "verify"]
+    static let verbs = ["convert", "info", "check", "map", "compare", "digest", "verify", "bench"]
     private static let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().appending(path: "testdata/help")
 
@@ -33,6 +33,10 @@ import Testing
         (
             "verify",
             ["-f", "--manifest", "--source", "--source-format", "--repair-from", "-q", "--output", "--threads"]
+        ),
+        (
+            "bench",
+            ["--formats", "--source", "--generate", "--to", "--threads", "--repeat", "--jobs", "--no-peer", "--plot"]
         ),
     ]) func theHelpOfAVerbNamesItsOptions(verb: String, options: [String]) throws {
         let text = try lathe("help", verb).text

@@ -21,6 +21,9 @@ int lathe_rename_noreplace(const char *from, const char *to);
 /// fallocate(2) with FALLOC_FL_KEEP_SIZE: blocks for a range, whose content stays as it is.
 int lathe_reserve(int descriptor, int64_t offset, int64_t length);
 
+/// memfd_create(2) with MFD_CLOEXEC: the descriptor of a file without a name that lives in memory, or -1.
+int lathe_memory_file(const char *name);
+
 /// Whether a descriptor's file lives in memory alone: fstatfs(2) says tmpfs.
 _Bool lathe_is_on_tmpfs(int descriptor);
 

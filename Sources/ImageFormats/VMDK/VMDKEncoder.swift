@@ -13,6 +13,9 @@ public struct VMDKEncoder: ImageEncoder {
     /// grains of a Debian file system, level 4 takes 1.1 % more bytes than that, level 5 takes 1.0 % less.
     static let defaultCompressionLevel = 5
 
+    /// The levels of a stream, all of libdeflate's that compress.
+    static let compressionLevels = 1...12
+
     public let unitSize = grainSize * sectorSize
     public let storage: UnitStorage
     public let options: [String: String]
@@ -34,7 +37,7 @@ public struct VMDKEncoder: ImageEncoder {
         // 4 is QEMU's; ESXi imports a stream of 7 or more, and 8 is what VMware writes into one of version 3.
         let hardwareVersion = try options.take(
             "hwversion", in: 1...999, default: subformat == .monolithicSparse ? 4 : 8)
-        let level = try options.take("compression_level", in: 1...12, default: 0)
+        let level = try options.take("compression_level", in: Self.compressionLevels, default: 0)
         if subformat == .monolithicSparse, level != 0 {
             throw ImageError(
                 .invalidOption,

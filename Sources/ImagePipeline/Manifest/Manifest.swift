@@ -49,10 +49,10 @@ public struct Manifest: Hashable, Sendable {
 
     /// What a conversion made.
     ///
-    /// - Parameter object: of the image file; its CRC-64 is that of `result`.
+    /// - Parameter object: of the image file, where more than its CRC-64 is known.
     /// - Throws: `invalid-option`, where the conversion could not have been made.
-    public init(_ conversion: Conversion, _ result: ConversionResult, object: Checksums) throws(ImageError) {
-        guard let content = result.content, let parts = result.parts else {
+    public init(_ conversion: Conversion, _ result: ConversionResult, object: Checksums? = nil) throws(ImageError) {
+        guard let content = result.content, let parts = result.parts, let objectCRC64 = result.objectCRC64 else {
             throw ImageError(.invalidOption, "a manifest is made of checksums, and none were computed; compute them")
         }
         guard !conversion.trustsHoles else {
@@ -69,7 +69,7 @@ public struct Manifest: Hashable, Sendable {
         sourceLength = conversion.image.reader.contentLength
         self.content = content
         objectLength = result.objectLength
-        self.object = object
+        self.object = object ?? Checksums(crc64ecma: objectCRC64)
         self.parts = parts
         self.encoder = ["lathe": LatheVersion.current]
         if case .compressed(let method, let level) = encoder.storage {

@@ -1,0 +1,116 @@
+internal import ArgumentParser
+internal import ImageFormats
+internal import ImageModel
+internal import ImagePipeline
+
+/// What is measured of a format.
+enum BenchJob: String, CaseIterable, Hashable, Sendable {
+    case write, read, verify, compress
+
+    /// What each measures, for the head of a table.
+    var title: String {
+        switch self {
+        case .write: "Write: the source into an image"
+        case .read: "Read: an image back into raw, which is thrown away"
+        case .verify: "Verify: an image against its manifest"
+        case .compress: "Compress: every compressor and level"
+        }
+    }
+}
+
+/// Where images are written.
+enum BenchDestination: Hashable, Sendable {
+    case directory(String)
+    case memory
+    case none
+
+    init(argument: String) {
+        switch argument {
+        case "memory": self = .memory
+        case "none": self = .none
+        default: self = .directory(argument)
+        }
+    }
+
+    var name: String {
+        switch self {
+        case .directory(let path): path
+        case .memory: "memory"
+        case .none: "none"
+        }
+    }
+}
+
+/// Lists on the command line, whose errors say what would be right.
+enum BenchArguments {
+    static func jobs(_ text: String) throws -> [BenchJob] {
+        try list(text) { word in
+            guard let job = BenchJob(rawValue: word) else {
+                throw ValidationError("'\(word)' is not a job; the jobs are write, read, verify and compress.")
+            }
+            return job
+        }
+    }
+
+    /// `1,2,4`: each once, in ascending order.
+    static func threads(_ text: String) throws -> [Int] {
+        try list(text) { word in
+            guard let count = Int(word), WorkOptions.threadCounts.contains(count) else {
+                throw ValidationError(
+                    "'\(word)' is not a number of threads; write one from 1 to 256, or several like 1,2,4.")
+            }
+            return count
+        }.sorted()
+    }
+
+    static func spec(_ text: String) throws -> ContentSpec {
+        do throws(ImageError) { return try ContentSpec(parsing: text) } catch { throw ValidationError(error.message) }
+    }
+
+    /// Powers of two up to the number of processors, and that number.
+    static func standardThreads(processors: Int) -> [Int] {
+        var counts: [Int] = []
+        var count = 1
+        while count < processors {
+            counts.append(count)
+            count *= 2
+        }
+        return counts + [processors]
+    }
+
+    /// `qcow2,vmdk:streamOptimized`: a format stands for all of its layouts.
+    static func variants(_ text: String) throws -> [FormatVariant] {
+        let chosen = try list(text, of: variants(named:)).joined()
+        return FormatCatalog.variants.filter { chosen.contains($0) }
+    }
+
+    private static func variants(named word: String) throws -> [FormatVariant] {
+        let parts = word.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        guard let format = ImageFormat(name: parts[0]) else {
+            let names = ImageFormat.allCases.map(\.rawValue).joined(separator: ", ")
+            throw ValidationError("'\(parts[0])' is not a format; the formats are \(names).")
+        }
+        let all = FormatCatalog.variants.filter { $0.format == format }
+        guard parts.count > 1 else { return all }
+        let found = all.filter { $0.subformat?.lowercased() == parts[1].lowercased() }
+        guard !found.isEmpty else {
+            let names = all.compactMap(\.subformat)
+            throw ValidationError(
+                "\(format.rawValue) has no subformat '\(parts[1])'; "
+                    + (names.isEmpty ? "it is written in one way only." : "it has \(names.joined(separator: ", "))."))
+        }
+        return found
+    }
+
+    /// The parts of a list between commas, each once.
+    private static func list<Element: Hashable>(_ text: String, of element: (String) throws -> Element) throws
+        -> [Element]
+    {
+        var elements: [Element] = []
+        for word in text.split(separator: ",", omittingEmptySubsequences: false) {
+            let element = try element(String(word))
+            if !elements.contains(element) { elements.append(element) }
+        }
+        return elements
+    }
+}
