@@ -148,18 +148,18 @@ def measure_bench(lathe, job, layout, source, repeats):
         watch.join()
         text.seek(0)
         result = json.load(text)["results"][0]
-    return {"seconds": result["lathe"]["median"], "anonymous": watch.most, "data": result["data-bytes"]}
+    return {"seconds": median(result["lathe"]["seconds"]), "anonymous": watch.most, "data": result["data-bytes"]}
 
 
 def by_data(lathe, directory, repeats):
     """Rows of the second table: {layout: {GiB of data: measurement}}."""
     rows = {}
     small = make_shared(lathe, directory)
-    for size in DATA_SIZES:
+    for size in reversed(DATA_SIZES):
         source = os.path.join(directory, "repeated.qcow2")
         make_repeated(small, source, size * GIB)
         warm(source)
-        for layout in ["raw", "vhd:dynamic", "qcow2", "vmdk:monolithicSparse", "vdi:dynamic"]:
+        for layout in ["raw", "vhd:dynamic", "qcow2", "vmdk:monolithicSparse", "vdi"]:
             log(f"{size} GiB of data, {layout}")
             rows.setdefault(layout, {})[size] = measure_bench(lathe, "write", layout, source, repeats)
         os.unlink(source)
@@ -182,8 +182,9 @@ def main():
     arguments = parser.parse_args()
     os.makedirs(SCRATCH, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=SCRATCH, prefix="scaling.") as directory:
-        virtual = by_virtual_size(arguments.lathe, directory, arguments.repeat)
+        # The second needs the most room, and so fails first.
         data = by_data(arguments.lathe, directory, arguments.repeat)
+        virtual = by_virtual_size(arguments.lathe, directory, arguments.repeat)
         machine = environment(Tools(arguments.lathe), {"disk": directory})
     text = f"""# Scaling, {datetime.date.today()}
 

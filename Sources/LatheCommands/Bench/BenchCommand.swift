@@ -145,15 +145,20 @@ struct BenchCommand: ParsableCommand {
         return (found, .present(version: found.version))
     }
 
+    /// How many images of the source stand somewhere at once: ours, and the peer's. What is only written to nothing is none.
+    private var keptImages: UInt64 {
+        guard to == .none else { return 2 }
+        return jobs.contains { $0 == .read || $0 == .verify } ? 1 : 0
+    }
+
     private func makeSource(_ place: BenchPlace, _ work: WorkOptions) throws(ImageError) -> BenchSource {
         if let path = source {
             let source = try BenchSource.open(path, format: sourceFormat, work)
-            try place.requireRoom(2 * source.dataBytes)
+            try place.requireRoom(keptImages * source.dataBytes)
             return source
         }
         let spec = generate ?? .standard
-        // The source, an image of it, and the peer's.
-        try place.requireRoom(spec.size / 100 * (3 * spec.data + spec.zeros))
+        try place.requireRoom(spec.size / 100 * ((1 + keptImages) * spec.data + spec.zeros))
         return try BenchSource.generate(spec, in: place, work)
     }
 }
