@@ -75,6 +75,12 @@ public final class FileSink: ImageSink {
     /// On tmpfs, where nothing is booked, the call makes every page twice over: there it is left out.
     private static let reservedFrom = 256 << 10
 
+    /// No call writes more bytes than this.
+    ///
+    /// Of a longer one the kernel makes page-cache folios of up to 2 MiB, and those come from memory that a virtual machine may
+    /// have handed back to its host: to have it again took ten times as long as the write. Shorter ones gain nothing.
+    private static let longestWrite = 128 << 10
+
     private func writeAll(_ data: Span<UInt8>, at offset: FileOffset) throws(ImageError) {
         var failure: ImageError?
         unsafe data.withUnsafeBytes { bytes in
@@ -82,7 +88,8 @@ public final class FileSink: ImageSink {
             while done < bytes.count {
                 guard let base = bytes.baseAddress else { return }
                 let place = offset.bytes + UInt64(done)
-                let count = unsafe calls.pwrite(descriptor.number, base + done, bytes.count - done, Int(place))
+                let step = min(bytes.count - done, Self.longestWrite)
+                let count = unsafe calls.pwrite(descriptor.number, base + done, step, Int(place))
                 if count > 0 {
                     done += count
                 } else if count == 0 {

@@ -145,7 +145,9 @@ struct BenchCommand: ParsableCommand {
         return (found, .present(version: found.version))
     }
 
-    /// How many images of the source stand somewhere at once: ours, and the peer's. What is only written to nothing is none.
+    /// How many images of the source stand somewhere at once: ours, and the peer's.
+    ///
+    /// What is only written to nothing is none.
     private var keptImages: UInt64 {
         guard to == .none else { return 2 }
         return jobs.contains { $0 == .read || $0 == .verify } ? 1 : 0
