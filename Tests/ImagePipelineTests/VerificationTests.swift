@@ -257,6 +257,17 @@ final class PatchedMemory: ImageSpool {
         #expect(other.verdict == .damaged)
     }
 
+    @Test func aDamagedSourceIsNotTheImagesFault() throws {
+        let image = try ProvenImage(OutputVariant.named("vdi"), checksums: .crc64ecma)
+        var damaged = try ProvenImage(OutputVariant.named("vmdk-streamOptimized")).bytes
+        // In the compressed bytes of the first grain: its header can be read, its content can't.
+        for index in 65_600..<66_000 { damaged[index] ^= 0xff }
+        let reference = try DiskImage(SparseMemory(damaged, name: "source"), format: .vmdk)
+        let report = try image.verify(image.bytes, reference: reference)
+        #expect(report.checks.last?.subject == .source && report.checks.last?.outcome == .undecided)
+        #expect(report.verdict == .undecided)
+    }
+
     @Test func differencesAreTheSectorsThatDiffer() throws {
         var other = ProvenImage.content
         for place in [0, 511, 1024, 350_000, other.count - 1] { other[place] ^= 0xff }

@@ -219,7 +219,9 @@ extension Verification {
             report.add(.source, .failed, text)
         } catch {
             try Self.requireContentError(error)
-            report.add(.source, Self.outcome(of: error), "the disks can't be compared: \(error)")
+            // What is wrong with the source is not the image's fault.
+            let isOurs = error.path != reference.source.name
+            report.add(.source, isOurs ? Self.outcome(of: error) : .undecided, "the disks can't be compared: \(error)")
         }
     }
 }
