@@ -209,6 +209,17 @@ final class PatchedMemory: ImageSpool {
         #expect(error?.message.contains("nothing in common") == true)
     }
 
+    @Test func anotherDiskIsNotOverwrittenForTheZerosThatItShares() throws {
+        let image = try ProvenImage(OutputVariant.named("raw"))
+        let foreign = image.bytes.map { $0 == 0 ? 0 : $0 ^ 0x5a }
+        let report = try image.verify(foreign)
+        #expect(report.damagedParts.count < image.manifest.parts.crc64ecma.count)
+        let error = #expect(throws: ImageError.self) {
+            try image.repair(foreign, from: [RepairDonor(ProvenImage.disk, format: .raw)])
+        }
+        #expect(error?.code == .mismatch)
+    }
+
     @Test(arguments: OutputVariant.all) func theFileIsReadOnce(variant: OutputVariant) throws {
         let image = try ProvenImage(variant, checksums: .crc64ecma)
         let source = CountingSource(image.bytes)

@@ -54,8 +54,7 @@ public struct Repair: Sendable {
         _ parts: [DamagedPart], of image: any ImageSource, from donors: [RepairDonor], into target: any ImageSink,
         by way: () throws(ImageError) -> any ImageSpool
     ) throws(ImageError) -> RepairReport {
-        // Where not one part is right, the manifest may be another image's.
-        let isInDoubt = parts.count == manifest.parts.crc64ecma.count && image.length > 0
+        let isInDoubt = image.length > 0 && hasNoRightPart(damaged: parts)
         var report = RepairReport()
         var missing = parts
         for donor in donors where !missing.isEmpty {
@@ -81,6 +80,15 @@ public struct Repair: Sendable {
         // While anything is missing, nobody can say that what stands behind the object's end is worth nothing.
         if missing.isEmpty { try target.finish(length: manifest.objectLength) }
         return report
+    }
+
+    /// Whether no part is right, zeros aside, which any two sparse disks have in common: the manifest may be another image's.
+    private func hasNoRightPart(damaged parts: [DamagedPart]) -> Bool {
+        let damaged = Set(parts.map(\.index))
+        return manifest.parts.crc64ecma.enumerated().allSatisfy { index, checksum in
+            let range = manifest.parts.range(ofPart: index, objectLength: manifest.objectLength)
+            return damaged.contains(index) || checksum == CRC64Sum().checksum(length: range.length)
+        }
     }
 
     /// Refuses to write over a file that has not one block, zeros aside, of what it should have.
