@@ -26,22 +26,34 @@ public import ImageModel
         _ input: Span<UInt8>, method: CompressionMethod, into output: inout [UInt8], _ range: Range<Int>
     ) -> Int? {
         precondition(output.indices.contains(range), "the output has no room for \(range)")
+        guard let (produced, used) = inflate(input, method, into: &output, range) else { return nil }
+        guard method == .gzip else { return produced }
+        let content = output.span.extracting(range.lowerBound..<range.lowerBound + produced)
+        return GzipTrailer(of: content).stands(in: input, at: used) ? produced : nil
+    }
+
+    /// - Returns: how many bytes it inflated to, and how many of the stored ones it took for that.
+    private func inflate(
+        _ input: Span<UInt8>, _ method: CompressionMethod, into output: inout [UInt8], _ range: Range<Int>
+    ) -> (produced: Int, used: Int)? {
         let capacity = range.count
         return unsafe output.withUnsafeMutableBytes { output in
             let target = unsafe UnsafeMutableRawBufferPointer(rebasing: output[range])
             return unsafe input.withUnsafeBytes { source in
                 var produced = 0
+                var used = 0
                 switch method {
-                case .deflate:
+                case .deflate, .gzip:
                     let result = unsafe libdeflate_deflate_decompress_ex(
-                        inflater, source.baseAddress, source.count, target.baseAddress, capacity, nil, &produced)
-                    return result == LIBDEFLATE_SUCCESS ? produced : nil
+                        inflater, source.baseAddress, source.count, target.baseAddress, capacity, &used, &produced)
+                    return result == LIBDEFLATE_SUCCESS ? (produced, used) : nil
                 case .zlib:
                     let result = unsafe libdeflate_zlib_decompress_ex(
-                        inflater, source.baseAddress, source.count, target.baseAddress, capacity, nil, &produced)
-                    return result == LIBDEFLATE_SUCCESS ? produced : nil
+                        inflater, source.baseAddress, source.count, target.baseAddress, capacity, &used, &produced)
+                    return result == LIBDEFLATE_SUCCESS ? (produced, used) : nil
                 case .zstd:
                     return unsafe Self.decompressZstandard(source, into: target, capacity: capacity)
+                        .map { ($0, source.count) }
                 }
             }
         }

@@ -8,13 +8,19 @@ public enum FormatCatalog {
     public static func encoder(for format: ImageFormat, parameters: EncoderParameters, options: FormatOptions = .init())
         throws(ImageError) -> any ImageEncoder
     {
-        switch format {
+        switch writtenFormat(of: format, options: options) {
         case .raw: try RawEncoder(parameters: parameters, options: options)
         case .vhd: try VHDEncoder(parameters: parameters, options: options)
         case .qcow2: try QCOW2Encoder(parameters: parameters, options: options)
         case .vmdk: try VMDKEncoder(parameters: parameters, options: options)
         case .vdi: try VDIEncoder(parameters: parameters, options: options)
+        case .rawPackage: try RawPackageEncoder(parameters: parameters, options: options)
         }
+    }
+
+    /// What an image of these options has to be read as: a raw disk in a package is a raw file no more.
+    public static func writtenFormat(of format: ImageFormat, options: FormatOptions) -> ImageFormat {
+        format == .raw && options.asks("package", for: RawPackageEncoder.package) ? .rawPackage : format
     }
 
     /// The reader of a format, with the header read and checked.
@@ -27,6 +33,7 @@ public enum FormatCatalog {
         case .qcow2: try QCOW2Reader(source: source)
         case .vmdk: try VMDKReader(source: source)
         case .vdi: try VDIReader(source: source)
+        case .rawPackage: try RawPackageReader(source: source)
         }
     }
 
@@ -38,6 +45,7 @@ public enum FormatCatalog {
         case .qcow2: QCOW2Checker.check(source)
         case .vmdk: VMDKChecker.check(source)
         case .vdi: VDIChecker.check(source)
+        case .rawPackage: RawPackageChecker.check(source)
         }
     }
 }

@@ -42,9 +42,8 @@ public enum FormatDetection {
         }
         guard let format = only.format else {
             throw ImageError(
-                .unsupported,
-                "\(has), a format that Lathe does not read; convert it with another program first, or say "
-                    + "-f raw if it is a raw disk", path: source.name, offset: only.offset)
+                .unsupported, "\(has), \(only.advice), or say -f raw if it is a raw disk", path: source.name,
+                offset: only.offset)
         }
         if let named, named != format {
             throw ambiguity("the name says \(named.rawValue), but \(has); say which format it is with -f FORMAT")
@@ -61,12 +60,14 @@ public enum FormatDetection {
     static func format(ofName name: String) -> ImageFormat? {
         let file = name.split(separator: "/", omittingEmptySubsequences: false).last ?? ""
         guard let dot = file.lastIndex(of: "."), dot > file.startIndex else { return nil }
+        if file.lowercased().hasSuffix(".tar.gz") { return .rawPackage }
         return switch file[file.index(after: dot)...].lowercased() {
         case "raw", "img", "dd", "bin": .raw
         case "qcow2", "qcow": .qcow2
         case "vmdk": .vmdk
         case "vdi": .vdi
         case "vhd", "vpc": .vhd
+        case "tgz": .rawPackage
         default: nil
         }
     }
@@ -84,6 +85,8 @@ extension FormatDetection {
         var offset = FileOffset(0)
         /// Only the end of the file says so.
         var isAtEnd = false
+        /// What to do with a format that Lathe does not read.
+        var advice = "a format that Lathe does not read; convert it with another program first"
     }
 
     /// What is looked for at the start of a file, and where.
@@ -112,11 +115,25 @@ extension FormatDetection {
         for (format, what, offset, magic) in heads where head.dropFirst(offset).starts(with: magic) {
             found.append(Signature(format: format, what: what, offset: FileOffset(UInt64(offset))))
         }
+        if let package = gzip(head) { found.append(package) }
         // A dynamic vhd has the same footer at both ends, and is one format.
         if !found.contains(where: { $0.format == .vhd }), let offset = try footerOffset(in: source) {
             found.append(Signature(format: .vhd, what: "a vhd footer", offset: offset, isAtEnd: true))
         }
         return found
+    }
+
+    /// What a gzip header says: of a package that Lathe wrote, or of any other file.
+    private static func gzip(_ head: [UInt8]) -> Signature? {
+        // Deflate (8) is the only method that there is.
+        guard head.starts(with: GzipMember.magic + [8]) else { return nil }
+        guard GzipMember(head[...]) == nil else {
+            return Signature(format: .rawPackage, what: "a gzip header as Lathe writes it in front of a raw.tar.gz")
+        }
+        return Signature(
+            format: nil, what: "a gzip header",
+            advice: "so it is compressed as a whole; unpack it first ('tar -xzf', or 'gzip -d' where it holds no "
+                + "archive)")
     }
 
     /// Where a vhd's footer begins at the end of a file: 512 or, by old writers, 511 bytes before it.

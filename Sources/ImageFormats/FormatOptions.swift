@@ -73,6 +73,26 @@ public struct FormatOptions: Hashable, Sendable {
         return number
     }
 
+    /// Takes an option that is a text.
+    ///
+    /// - Parameters:
+    ///   - rule: what it must be, for the error.
+    ///   - isValid: whether it is that.
+    public mutating func take(
+        _ key: String, default standard: String, rule: String, where isValid: (String) -> Bool
+    ) throws(ImageError) -> String {
+        known.append(key)
+        let text = values.removeValue(forKey: key) ?? standard
+        guard isValid(text) else {
+            throw ImageError(.invalidOption, "option \(key)=\(text.prefix(200)) can't be had; \(key) is \(rule)")
+        }
+        settled[key] = text
+        return text
+    }
+
+    /// Whether an option is given, and not taken yet, that says this; compared without case, as `take(_:oneOf:)` does.
+    func asks(_ key: String, for choice: String) -> Bool { values[key]?.lowercased() == choice.lowercased() }
+
     /// Takes an option that can only be one thing, whichever of its names is given; settled is the first of them.
     public mutating func take(_ key: String, anyNameOf names: [String]) throws(ImageError) {
         _ = try take(key, oneOf: names)

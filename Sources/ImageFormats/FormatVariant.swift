@@ -41,5 +41,8 @@ extension FormatCatalog {
             format: .vmdk, settings: ["subformat": VMDKSubformat.streamOptimized.rawValue],
             compression: .init(method: .zlib, levels: VMDKEncoder.compressionLevels)),
         FormatVariant(format: .vdi),
+        FormatVariant(
+            format: .rawPackage,
+            compression: .init(method: .gzip, levels: RawPackageEncoder.compressionLevels)),
     ]
 }

@@ -23,7 +23,7 @@ public struct EncoderParameters: Hashable, Sendable {
 public enum UnitStorage: Hashable, Sendable {
     /// As they are, zeros within a unit left as holes where the sink has them.
     case plain
-    /// Compressed, each unit on its own and whole (the last one padded with zeros).
+    /// Compressed, each unit on its own and whole (the last one padded with zeros, or ended at `contentEnd`).
     case compressed(CompressionMethod, level: Int)
 }
 
@@ -46,6 +46,9 @@ public protocol ImageEncoder: Sendable {
     /// Whether the metadata holds identifiers that are made of the content's fingerprint.
     var recordsIdentity: Bool { get }
 
+    /// Where the last of the units that are compressed ends, in guest bytes; nil where it is as long as the others.
+    var contentEnd: UInt64? { get }
+
     /// Settles where the bytes of a unit go.
     ///
     /// - Parameters:
@@ -64,4 +67,5 @@ public protocol ImageEncoder: Sendable {
 
 extension ImageEncoder {
     public var recordsIdentity: Bool { true }
+    public var contentEnd: UInt64? { nil }
 }

@@ -2,6 +2,8 @@
 public enum CompressionMethod: String, Hashable, Sendable {
     /// RFC 1951, no header and no checksum: qcow2 calls it zlib.
     case deflate
+    /// What a member of RFC 1952 has behind its header: deflate, then CRC-32 and length of the content.
+    case gzip
     /// RFC 1950, with an Adler-32 of the content: vmdk grains.
     case zlib
     /// RFC 8878 frames: qcow2's compression type 1.

@@ -56,6 +56,9 @@ public struct Conversion: Sendable {
         return encoder
     }
 
+    /// What the result has to be read as: not `format` where its options put it into a package.
+    public var writtenFormat: ImageFormat { FormatCatalog.writtenFormat(of: format, options: options) }
+
     /// Converts into a sink, and blocks until all is written; call it from a thread that may wait.
     ///
     /// - Throws: what the source, the encoder and the sink throw; `cancelled`. The sink then holds a part of an image.
@@ -118,6 +121,7 @@ private final class ConversionRun: Sendable {
     let chunkSize: UInt64
     let unitSize: UInt64
     let storage: UnitStorage
+    private let contentEnd: UInt64?
     /// nil where nothing is shared with the source.
     private let cloning: SourceCloning?
     private let dispenser: Mutex<ChunkDispenser>
@@ -133,6 +137,7 @@ private final class ConversionRun: Sendable {
         self.cloning = cloning
         unitSize = encoder.unitSize
         storage = encoder.storage
+        contentEnd = encoder.contentEnd
         chunkSize = max(conversion.image.chunkSize(conversion.work.chunkSize), encoder.unitSize)
         // A chunk of which nothing is read costs only its turn: the fewer, the better.
         let chunks = ConversionWorker.readsLate(conversion, cloning: cloning) ? max(1, (64 << 20) / chunkSize) : 1
@@ -149,7 +154,7 @@ private final class ConversionRun: Sendable {
         do throws(ImageError) {
             var worker = try ConversionWorker(
                 conversion, chunkSize: chunkSize, unitSize: unitSize, storage: storage,
-                cloning: cloning)
+                contentEnd: contentEnd, cloning: cloning)
             while !failure.isSet, let chunk = try dispenser.withLock({ (it) throws(ImageError) in try it.next() }) {
                 try conversion.work.requireGoingOn()
                 try worker.scan(chunk)

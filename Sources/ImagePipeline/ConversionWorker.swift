@@ -28,9 +28,11 @@ struct ConversionWorker: ~Copyable {
 
     /// - Parameters:
     ///   - chunkSize: of the chunks that are read whole.
+    ///   - contentEnd: where the last compressed unit ends; nil where it is whole.
     ///   - cloning: nil where the sink can't clone.
     init(
-        _ conversion: Conversion, chunkSize: UInt64, unitSize: UInt64, storage: UnitStorage, cloning: SourceCloning?
+        _ conversion: Conversion, chunkSize: UInt64, unitSize: UInt64, storage: UnitStorage, contentEnd: UInt64?,
+        cloning: SourceCloning?
     ) throws(ImageError) {
         policy = conversion.sparsePolicy
         trustsHoles = conversion.trustsHoles
@@ -41,7 +43,7 @@ struct ConversionWorker: ~Copyable {
         plan = WritePlan(unitSize: unitSize, contentLength: contentLength, writtenBelow: policy.writtenBelow)
         sharing = cloning.map { ClonePlan(blockSize: $0.blockSize, unitSize: unitSize) }
         if case .compressed(let method, let level) = storage {
-            compressor = try UnitCompressor(method, level: level, unitSize: unitSize)
+            compressor = try UnitCompressor(method, level: level, unitSize: unitSize, contentEnd: contentEnd)
         }
     }
 

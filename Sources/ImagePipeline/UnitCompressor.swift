@@ -10,19 +10,20 @@ struct UnitCompressor: ~Copyable {
         var place = FileOffset(0)
     }
 
-    private var compressor: ZlibCompressor
+    private var compressor: DeflateCompressor
     private let unitSize: UInt64
+    /// Where the last unit ends.
+    private let contentEnd: UInt64
     private var units: [Unit] = []
     /// What the chunk's units were compressed to, one behind the other.
     private var stored: [UInt8] = []
 
+    /// - Parameter contentEnd: nil where the last unit is as long as the others.
     /// - Throws: `unsupported` for a method that no encoder asks for yet; `invalid-option` for the level.
-    init(_ method: CompressionMethod, level: Int, unitSize: UInt64) throws(ImageError) {
-        guard method == .zlib else {
-            throw ImageError(.unsupported, "units are compressed with zlib; \(method.rawValue) is only read")
-        }
-        compressor = try ZlibCompressor(level: level)
+    init(_ method: CompressionMethod, level: Int, unitSize: UInt64, contentEnd: UInt64?) throws(ImageError) {
+        compressor = try DeflateCompressor(method, level: level)
         self.unitSize = unitSize
+        self.contentEnd = contentEnd ?? .max
     }
 
     /// Compresses every unit that the content's pieces touch; the gaps between them have been filled with zeros.
@@ -33,7 +34,8 @@ struct UnitCompressor: ~Copyable {
             let touched = piece.start.bytes / unitSize...(piece.end.bytes - 1) / unitSize
             for index in touched where index != units.last?.index {
                 let start = stored.count
-                try content.withBytes(of: GuestRange(index * unitSize, length: unitSize)) {
+                let length = min(unitSize, contentEnd - index * unitSize)
+                try content.withBytes(of: GuestRange(index * unitSize, length: length)) {
                     (bytes) throws(ImageError) in
                     _ = compressor.compress(bytes, into: &stored)
                 }

@@ -71,8 +71,8 @@ import Testing
             jobs: Set(BenchJob.allCases), variants: FormatCatalog.variants, threads: [1, 2], repeats: 3, hasPeer: true)
         let cases = plan.variants.flatMap(plan.cases)
         #expect(cases.count == plan.count && Set(cases).count == cases.count)
-        #expect(cases.count == 7 * 3 * 2 + 12)
-        // Beside the most threads, and once among the levels.
+        #expect(cases.count == 8 * 3 * 2 + 2 * 12)
+        // Beside the most threads, and once among the levels; a tar.gz is nothing for the peer.
         #expect(cases.filter(\.hasPeer).count == 7 * 2 + 1)
         #expect(cases.allSatisfy { !$0.hasPeer || $0.threads == 2 })
     }

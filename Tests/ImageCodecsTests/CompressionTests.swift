@@ -12,9 +12,9 @@ enum CompressionSample {
     ]
 }
 
-@Suite struct ZlibCompressorTests {
+@Suite struct DeflateCompressorTests {
     private func compressed(_ bytes: [UInt8], level: Int) throws -> [UInt8] {
-        var compressor = try ZlibCompressor(level: level)
+        var compressor = try DeflateCompressor(level: level)
         var output: [UInt8] = []
         let count = compressor.compress(bytes.span, into: &output)
         #expect(count == output.count && count <= compressor.bound(bytes.count))
@@ -33,7 +33,7 @@ enum CompressionSample {
     }
 
     @Test(arguments: 1...12) func theSameInputGivesTheSameBytesWhateverCameBefore(level: Int) throws {
-        var used = try ZlibCompressor(level: level)
+        var used = try DeflateCompressor(level: level)
         for sample in CompressionSample.all.reversed() {
             var output: [UInt8] = [1, 2, 3]
             let count = used.compress(sample.bytes.span, into: &output)
@@ -42,9 +42,43 @@ enum CompressionSample {
         }
     }
 
+    @Test(arguments: 1...12) func whatAMemberHoldsInflatesWithZlibItselfAndWithOurs(level: Int) throws {
+        let decompressor = try Decompressor()
+        // One that has seen other content before.
+        var compressor = try DeflateCompressor(.gzip, level: level)
+        for sample in CompressionSample.all {
+            var body: [UInt8] = []
+            let count = compressor.compress(sample.bytes.span, into: &body)
+            #expect(count == body.count && count <= compressor.bound(sample.bytes.count))
+            // The shortest header that RFC 1952 allows.
+            let member = [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255] + body
+            #expect(ReferenceInflate.gzip(member, capacity: sample.bytes.count) == sample.bytes, "\(sample.name)")
+            var output = [UInt8](repeating: 0, count: sample.bytes.count)
+            let inflated = decompressor.decompress(body.span, method: .gzip, into: &output, 0..<output.count)
+            #expect(inflated == sample.bytes.count && output == sample.bytes, "\(sample.name)")
+        }
+    }
+
+    @Test func aTrailerThatIsNotTheContentsIsSeen() throws {
+        let decompressor = try Decompressor()
+        let content = SampleDisk.mixed(length: 5000, seed: 59)
+        let stream = DecompressorTests.stream(content, .gzip)
+        for place in stream.count - 8..<stream.count {
+            var damaged = stream
+            damaged[place] ^= 0x10
+            var output = [UInt8](repeating: 0, count: content.count)
+            #expect(decompressor.decompress(damaged.span, method: .gzip, into: &output, 0..<output.count) == nil)
+        }
+    }
+
+    @Test func aMethodThatIsOnlyReadIsRefused() {
+        let error = #expect(throws: ImageError.self) { _ = try DeflateCompressor(.zstd, level: 1).bound(1) }
+        #expect(error?.code == .unsupported)
+    }
+
     @Test func zerosAndTextBecomeSmall() throws {
         for sample in CompressionSample.all where sample.name == "zeros" || sample.name == "text" {
-            for level in ZlibCompressor.levels {
+            for level in DeflateCompressor.levels {
                 #expect(try compressed(sample.bytes, level: level).count < sample.bytes.count / 4, "\(sample.name)")
             }
         }
@@ -52,18 +86,19 @@ enum CompressionSample {
 
     @Test func levelsThatAreNoneAreRefused() {
         for level in [Int.min, -1, 0, 13, Int.max] {
-            let error = #expect(throws: ImageError.self) { _ = try ZlibCompressor(level: level).bound(1) }
+            let error = #expect(throws: ImageError.self) { _ = try DeflateCompressor(level: level).bound(1) }
             #expect(error?.code == .invalidOption && "\(error.map { "\($0)" } ?? "")".contains("1 to 12"))
         }
     }
 }
 
 @Suite struct DecompressorTests {
-    static let methods: [CompressionMethod] = [.deflate, .zlib, .zstd]
+    static let methods: [CompressionMethod] = [.deflate, .gzip, .zlib, .zstd]
 
     static func stream(_ bytes: [UInt8], _ method: CompressionMethod) -> [UInt8] {
         switch method {
         case .deflate: ReferenceDeflate.raw(bytes)
+        case .gzip: ReferenceDeflate.gzipBody(bytes)
         case .zlib: ReferenceDeflate.zlib(bytes)
         case .zstd: ReferenceDeflate.zstandard(bytes)
         }

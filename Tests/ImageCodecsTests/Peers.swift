@@ -7,8 +7,19 @@ import CZstd
 enum ReferenceInflate {
     /// Inflates one RFC 1950 stream with zlib itself; nil unless it ends just where the input does and fits `capacity`.
     static func zlib(_ input: [UInt8], capacity: Int) -> [UInt8]? {
+        inflated(input, capacity: capacity, windowBits: 15)
+    }
+
+    /// Inflates one RFC 1952 member with zlib itself, as `zlib` does.
+    static func gzip(_ input: [UInt8], capacity: Int) -> [UInt8]? {
+        inflated(input, capacity: capacity, windowBits: 16 + 15)
+    }
+
+    /// - Parameter windowBits: the logarithm of the window, and 16 more for gzip.
+    private static func inflated(_ input: [UInt8], capacity: Int, windowBits: Int32) -> [UInt8]? {
         var stream = unsafe z_stream()
-        guard unsafe inflateInit_(&stream, ZLIB_VERSION, Int32(MemoryLayout<z_stream>.size)) == Z_OK else { return nil }
+        let size = unsafe Int32(MemoryLayout<z_stream>.size)
+        guard unsafe inflateInit2_(&stream, windowBits, ZLIB_VERSION, size) == Z_OK else { return nil }
         defer { unsafe inflateEnd(&stream) }
         var input = input
         var output = [UInt8](repeating: 0xA5, count: max(capacity, 1))
@@ -42,6 +53,17 @@ enum ReferenceDeflate {
         var output = [UInt8](repeating: 0, count: Int(count))
         guard unsafe compress(&output, &count, input, UInt(input.count)) == Z_OK else { return [] }
         return Array(output.prefix(Int(count)))
+    }
+
+    /// What an RFC 1952 member has behind its header, by zlib itself.
+    static func gzipBody(_ input: [UInt8]) -> [UInt8] {
+        // 2 bytes in front of the deflate stream, and an Adler-32 behind it.
+        var body = Array(zlib(input).dropFirst(2).dropLast(4))
+        let checksum = unsafe crc32(0, input, UInt32(input.count))
+        for value in [UInt32(checksum), UInt32(input.count)] {
+            for shift: UInt32 in [0, 8, 16, 24] { body.append(UInt8(truncatingIfNeeded: value >> shift)) }
+        }
+        return body
     }
 
     /// One RFC 8878 frame.

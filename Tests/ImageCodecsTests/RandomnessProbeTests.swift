@@ -17,7 +17,7 @@ import Testing
     }
 
     private func compressedSize(_ bytes: [UInt8], level: Int) throws -> Int {
-        var compressor = try ZlibCompressor(level: level)
+        var compressor = try DeflateCompressor(level: level)
         var output: [UInt8] = []
         return compressor.compress(bytes.span, into: &output)
     }
@@ -30,7 +30,7 @@ import Testing
 
     @Test func aRandomUnitIsStoredAtEveryLevel() throws {
         let bytes = Self.random(Self.unit, seed: 7)
-        for level in ZlibCompressor.levels {
+        for level in DeflateCompressor.levels {
             // Two stored blocks of 5 bytes more than they hold, and the six of RFC 1950.
             #expect(try compressedSize(bytes, level: level) == Self.unit + 2 * 5 + 6)
         }

@@ -7,7 +7,7 @@ import Testing
 @Suite struct DamageTests {
     static let images: [(ImageFormat, [String: String])] = [
         (.vhd, [:]), (.vhd, ["subformat": "fixed"]), (.vmdk, [:]),
-        (.vmdk, ["subformat": "streamOptimized"]), (.vdi, [:]), (.qcow2, [:]),
+        (.vmdk, ["subformat": "streamOptimized"]), (.vdi, [:]), (.qcow2, [:]), (.rawPackage, [:]),
     ]
 
     static func smallImage(_ format: ImageFormat, _ options: [String: String]) throws -> EncodedImage {

@@ -49,7 +49,7 @@ import Testing
         for source in [SparseMemory(Self.content), DenseMemory(Self.content)] as [any ImageSource] {
             for (threads, chunkSize) in [(1, 64 << 10), (3, 512 << 10)] as [(Int, UInt64)] {
                 let made = try Self.compare(source, variant, threads: threads, chunkSize: chunkSize)
-                let isCompressed = variant.options["subformat"] == "streamOptimized"
+                let isCompressed = variant.isCompressed
                 #expect(made.sink.clones.isEmpty == isCompressed)
                 guard !isCompressed else { continue }
                 #expect(made.result.clonedBytes + 4096 > made.result.contentBytes)
@@ -89,7 +89,7 @@ import Testing
         let source = MemorySink()
         _ = try Self.convert(SparseMemory(Self.content), from, source)
         let made = try Self.compare(source.memory, as: from.format, variant)
-        let isCompressed = [from, variant].contains { $0.options["subformat"] == "streamOptimized" }
+        let isCompressed = [from, variant].contains { $0.isCompressed }
         #expect(made.sink.clones.isEmpty == isCompressed)
     }
 
@@ -172,7 +172,7 @@ import Testing
         #expect(late.contains("refuses to share"))
     }
 
-    @Test(arguments: OutputVariant.all.filter { $0.options["subformat"] != "streamOptimized" })
+    @Test(arguments: OutputVariant.all.filter { !$0.isCompressed })
     func alwaysTakesWhatIsSharedButForTheLastBlock(variant: OutputVariant) throws {
         for length in [0, 100, 5000, 3_000_321] {
             let sink = MemorySink(cloningIn: 4096)

@@ -94,6 +94,15 @@ enum MappingEntries {
     static func ofAllocatedUnits(in memory: SparseMemory, _ variant: OutputVariant) throws -> [Range<UInt64>] {
         switch variant.format {
         case .raw: return []
+        case .rawPackage:
+            // The lengths in the members' headers: each says where the next unit is.
+            var entries: [Range<UInt64>] = []
+            var position = UInt64(memory[16..<20].littleEndian(UInt32.self, at: 0))
+            for _ in 0..<7 {
+                entries.append(position + 16..<position + 20)
+                position += UInt64(memory[position + 16..<position + 20].littleEndian(UInt32.self, at: 0))
+            }
+            return entries
         case .vhd:
             let header = memory[512..<1536]
             return entries(in: memory, at: header.bigEndian(UInt64.self, at: 16), header.bigEndian(UInt32.self, at: 28))

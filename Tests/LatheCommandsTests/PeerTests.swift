@@ -9,19 +9,19 @@ import Testing
 
     init() throws { directory = try TemporaryDirectory() }
 
-    @Test(arguments: DiskShape.small, OutputVariant.all)
+    @Test(arguments: DiskShape.small, OutputVariant.ofQEMU)
     func aSmallDiskIsTheSameToQEMU(shape: DiskShape, variant: OutputVariant) throws {
         try shape.write(to: directory.file("source.raw"))
         try expectTheSame(shape.virtualSize, variant)
     }
 
-    @Test(arguments: DiskShape.boundaries, OutputVariant.all)
+    @Test(arguments: DiskShape.boundaries, OutputVariant.ofQEMU)
     func aDiskThatEndsNearATableBoundaryIsTheSameToQEMU(shape: DiskShape, variant: OutputVariant) throws {
         try shape.write(to: directory.file("source.raw"))
         try expectTheSame(shape.virtualSize, variant)
     }
 
-    @Test(.requiresExt4, arguments: OutputVariant.all)
+    @Test(.requiresExt4, arguments: OutputVariant.ofQEMU)
     func aRealFileSystemIsTheSameToQEMU(variant: OutputVariant) throws {
         try Ext4Disk.make(directory.file("source.raw"), in: directory)
         try expectTheSame(48 << 20, variant)
@@ -30,7 +30,7 @@ import Testing
     /// The largest disk that vhd holds, for vhd; 2 TiB for the others.
     ///
     /// A debug build takes seconds a TiB for the tables, so there a sixteenth of it has to do.
-    @Test(arguments: OutputVariant.all) func aHugeDiskWithLittleDataIsTheSameToQEMU(variant: OutputVariant) throws {
+    @Test(arguments: OutputVariant.ofQEMU) func aHugeDiskWithLittleDataIsTheSameToQEMU(variant: OutputVariant) throws {
         var size: UInt64 = variant.format == .vhd ? 2040 << 30 : 2 << 40
         #if DEBUG
             size /= 16
@@ -53,13 +53,13 @@ import Testing
         }
         // QEMU up to 7.2 at least opens no vmdk of no size, not even its own: "Invalid VMDK, grain table too large".
         if variant.format == .vmdk, virtualSize == 0 { return }
-        let information = try QEMU.make(["info", "-f", variant.peerName, "--output", "json", image])
+        let information = try QEMU.make(["info", "-f", variant.peerName ?? "", "--output", "json", image])
         #expect(try information.json()["virtual-size"]?.number == virtualSize)
         if [.qcow2, .vdi, .vmdk].contains(variant.format) {
-            let checked = try QEMU.run("check", "-f", variant.peerName, image)
+            let checked = try QEMU.run("check", "-f", variant.peerName ?? "", image)
             #expect(checked.status == 0, "\(checked.testDescription)")
         }
-        let compared = try QEMU.run("compare", "-f", "raw", "-F", variant.peerName, source, image)
+        let compared = try QEMU.run("compare", "-f", "raw", "-F", variant.peerName ?? "", source, image)
         #expect(compared.status == 0, "\(compared.testDescription)")
     }
 

@@ -13,6 +13,12 @@ extension Trait where Self == ConditionTrait {
     /// Skips where qemu-img is absent; with LATHE_REQUIRE_PEERS=1 the test runs, and fails for want of it.
     static var requiresQEMU: Self { .enabled(if: Peers.canRun("qemu-img"), "qemu-img is not installed") }
 
+    /// What unpacks a `.tar.gz`: GNU tar, bsdtar, gzip and Python's tarfile.
+    static var requiresTar: Self {
+        .enabled(
+            if: Peers.canRun("tar", "bsdtar", "gzip", "python3"), "tar, bsdtar, gzip or python3 is not installed")
+    }
+
     static var requiresExt4: Self { .enabled(if: Peers.canRun("mkfs.ext4"), "mkfs.ext4 is not installed") }
 
     /// Python with its jsonschema package.

@@ -1,4 +1,5 @@
 import Foundation
+import ImageFormats
 import LatheTestSupport
 import Testing
 
@@ -43,9 +44,9 @@ import Testing
             cmp "$3" "$4"
             "$1" convert -q -f raw \(arguments) - - < "$2" | cmp "$3" -
             "$1" digest -f raw "$2" | cut -d' ' -f1 > "$5"
-            cat "$3" | "$1" digest -f \(variant.format) - | cut -d' ' -f1 | cmp "$5" -
-            "$1" compare -q -f \(variant.format) -F raw - "$2" < "$3"
-            "$1" info -f \(variant.format) - < "$3" > "$5"
+            cat "$3" | "$1" digest -f \(variant.format.rawValue) - | cut -d' ' -f1 | cmp "$5" -
+            "$1" compare -q -f \(variant.format.rawValue) -F raw - "$2" < "$3"
+            "$1" info -f \(variant.format.rawValue) - < "$3" > "$5"
             """, source, directory.file("file"), directory.file("piped"), directory.file("digest"))
         #expect(made.status == 0, "\(made.testDescription)")
     }

@@ -5,15 +5,18 @@ public import Testing
 public struct OutputVariant: Hashable, Sendable, CustomTestStringConvertible {
     public var format: ImageFormat
     public var options: [String: String]
-    /// What QEMU calls the format.
-    public var peerName: String
+    /// What QEMU calls the format; nil where it has none like it.
+    public var peerName: String?
 
     public static let all: [OutputVariant] = [
         OutputVariant(.raw, peer: "raw"), OutputVariant(.vhd, peer: "vpc"),
         OutputVariant(.vhd, ["subformat": "fixed"], peer: "vpc"), OutputVariant(.qcow2, peer: "qcow2"),
         OutputVariant(.vmdk, peer: "vmdk"), OutputVariant(.vmdk, ["subformat": "streamOptimized"], peer: "vmdk"),
-        OutputVariant(.vdi, peer: "vdi"),
+        OutputVariant(.vdi, peer: "vdi"), OutputVariant(.rawPackage, peer: nil),
     ]
+
+    /// Those that QEMU reads.
+    public static let ofQEMU = all.filter { $0.peerName != nil }
 
     /// The layout of a name that is in `all`.
     public static func named(_ name: String) -> OutputVariant {
@@ -21,11 +24,13 @@ public struct OutputVariant: Hashable, Sendable, CustomTestStringConvertible {
         return variant
     }
 
-    init(_ format: ImageFormat, _ options: [String: String] = [:], peer: String) {
+    init(_ format: ImageFormat, _ options: [String: String] = [:], peer: String?) {
         self.format = format
         self.options = options
         peerName = peer
     }
+
+    public var isCompressed: Bool { format == .rawPackage || options["subformat"] == "streamOptimized" }
 
     /// `vhd-fixed` for one: fit for a file name.
     public var name: String { ([format.rawValue] + options.values.sorted()).joined(separator: "-") }

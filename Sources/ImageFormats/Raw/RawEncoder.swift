@@ -10,8 +10,10 @@ public struct RawEncoder: ImageEncoder {
 
     private let length: UInt64
 
-    /// - Throws: `invalid-option`: raw has no options.
+    /// - Throws: `invalid-option`: a raw file has no options; one in a package is `RawPackageEncoder`'s.
     public init(parameters: EncoderParameters, options: FormatOptions) throws(ImageError) {
+        var options = options
+        _ = try options.take("package", oneOf: ["none", RawPackageEncoder.package])
         try options.requireAllTaken(by: .raw)
         length = parameters.contentLength
     }

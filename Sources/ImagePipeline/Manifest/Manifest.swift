@@ -9,6 +9,7 @@ public struct Manifest: Hashable, Sendable {
     /// What `schema` says: the name, and the major version behind the slash.
     public static let schema = "lathe.manifest/1"
 
+    /// What the file is read as.
     public var format: ImageFormat
     /// Every option of the encoder with what it came to, and what else decides about the bytes.
     public var options: [String: String]
@@ -62,7 +63,7 @@ public struct Manifest: Hashable, Sendable {
                     + "source was allocated; leave '--trust-holes' out")
         }
         let encoder = try conversion.makeEncoder()
-        format = conversion.format
+        format = conversion.writtenFormat
         options = encoder.options
         if conversion.sparsePolicy == .noHoles { options[Self.sparseSizeKey] = "0" }
         virtualSize = result.virtualSize
@@ -73,7 +74,7 @@ public struct Manifest: Hashable, Sendable {
         self.parts = parts
         self.encoder = ["lathe": LatheVersion.current]
         if case .compressed(let method, let level) = encoder.storage {
-            self.encoder[method.rawValue] = "\(ZlibCompressor.library) level \(level)"
+            self.encoder[method.rawValue] = "\(DeflateCompressor.library) level \(level)"
         }
     }
 

@@ -169,8 +169,9 @@ public struct Repair: Sendable {
         }
         let image = try DiskImage(donor.source, format: format)
         // Only a raw file ends where its source did, be it inside a sector.
-        let found = manifest.format == .raw ? image.reader.contentLength : image.virtualSize
-        let expected = manifest.format == .raw ? manifest.sourceLength : manifest.virtualSize
+        let isRaw = [.raw, .rawPackage].contains(manifest.format)
+        let found = isRaw ? image.reader.contentLength : image.virtualSize
+        let expected = isRaw ? manifest.sourceLength : manifest.virtualSize
         guard found == expected else {
             throw ImageError(
                 .unsupported,

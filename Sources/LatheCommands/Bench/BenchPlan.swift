@@ -32,6 +32,7 @@ struct BenchPlan: Sendable {
     /// The peer has no number of threads to ask for: it stands beside our run with the most.
     func cases(of variant: FormatVariant) -> [BenchCase] {
         let most = threads.last ?? 1
+        let hasPeer = hasPeer && PeerImager.knows(variant)
         let inTurn: [BenchJob] = [.write, .read, .verify].filter { jobs.contains($0) }
         var cases = inTurn.flatMap { job in
             threads.map { count in

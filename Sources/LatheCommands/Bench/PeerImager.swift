@@ -17,6 +17,9 @@ struct PeerImager: Sendable {
     /// Whether other programs can open our files without a name.
     static var canReachOurFiles: Bool { unsafe access("/proc/self/fd", X_OK) == 0 }
 
+    /// Whether it reads and writes such images.
+    static func knows(_ variant: FormatVariant) -> Bool { variant.format != .rawPackage }
+
     /// Asks for its version.
     ///
     /// - Returns: nil where it is not installed, or does not run.

@@ -10,9 +10,11 @@ struct ConvertCommand: ParsableCommand {
         commandName: "convert",
         abstract: "Convert a disk image to another format.",
         discussion: """
-            Formats: raw, vhd (also called vpc), qcow2, vmdk, vdi.
+            Formats: raw, vhd (also called vpc), qcow2, vmdk, vdi, raw.tar.gz.
 
             Options of the formats (-o KEY=VALUE, several joined by commas):
+              raw    package=none|tar.gz  and with tar.gz (the same as -O raw.tar.gz)
+                     member=NAME (the file's name in the archive)  compression_level=1...12
               vhd    subformat=dynamic|fixed
               qcow2  compat=1.1  cluster_size=64k  refcount_bits=16
               vmdk   subformat=monolithicSparse|streamOptimized  hwversion=N
@@ -20,12 +22,13 @@ struct ConvertCommand: ParsableCommand {
                      compression_level=1...12 (streamOptimized)
               vdi    subformat=dynamic  static=off
 
-            SOURCE_DATE_EPOCH (seconds since 1970) is the time that a vhd records; without it, 2000-01-01.
+            SOURCE_DATE_EPOCH (seconds since 1970) is the time that a vhd or a tar.gz records; without it, 2000-01-01.
 
             Examples:
               lathe convert -O qcow2 disk.raw disk.qcow2
               lathe convert --verify -O vmdk -c disk.raw disk.vmdk
               curl … | lathe convert -f raw -O vhd - disk.vhd
+              lathe convert -O raw -o package=tar.gz,member=disk.raw disk.qcow2 disk.raw.tar.gz
               lathe convert -O qcow2 disk.raw - | ssh host 'cat > disk.qcow2'
             """)
 
@@ -41,7 +44,9 @@ struct ConvertCommand: ParsableCommand {
         name: .customShort("o"), help: ArgumentHelp("Options of the format to write; see above.", valueName: "k=v,…"))
     var options: [String] = []
 
-    @Flag(name: .customShort("c"), help: "Compress: the same as -o subformat=streamOptimized, for vmdk.")
+    @Flag(
+        name: .customShort("c"),
+        help: "Compress: the same as -o subformat=streamOptimized, for vmdk; a raw.tar.gz always is.")
     var compresses = false
 
     @Option(
@@ -137,12 +142,15 @@ struct ConvertCommand: ParsableCommand {
         try requireChecksums()
         var options = try FormatOptions(parsing: options)
         if compresses {
-            guard format == .vmdk else {
+            switch FormatCatalog.writtenFormat(of: format, options: options) {
+            case .vmdk: try options.imply("subformat", "streamOptimized", because: "-c")
+            case .rawPackage: break
+            case .raw, .vhd, .qcow2, .vdi:
                 throw ImageError(
                     .unsupported,
-                    "-c: Lathe does not write \(format.rawValue) compressed; leave -c out, or write a vmdk")
+                    "-c: Lathe does not write \(format.rawValue) compressed; leave -c out, or write a vmdk or raw.tar.gz"
+                )
             }
-            try options.imply("subformat", "streamOptimized", because: "-c")
         }
         let image = try ImageOpening.image(source, format: sourceFormat, work.cancellation)
         return Conversion(
@@ -161,7 +169,7 @@ struct ConvertCommand: ParsableCommand {
         let sink = try FileSink(path: destination, replacing: overwrite)
         let result = try conversion.run(into: sink)
         if verify {
-            let written = try DiskImage(sink.writtenSource(), format: format)
+            let written = try DiskImage(sink.writtenSource(), format: conversion.writtenFormat)
             try ConvertReport.requireSame(result, try written.fingerprint(work), written, path: destination)
         }
         let object = try objectChecksums(of: sink, result, work)

@@ -56,7 +56,7 @@ struct ConvertReport: Encodable {
         self.source = source
         sourceFormat = conversion.image.format.rawValue
         filename = destination
-        format = conversion.format.rawValue
+        format = conversion.writtenFormat.rawValue
         virtualSize = result.virtualSize
         fingerprint = content.map { String($0.crc64ecma) }
         objectLength = result.objectLength
