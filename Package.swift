@@ -19,8 +19,8 @@ func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target 
     .target(name: name, dependencies: dependencies, swiftSettings: settings)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
-    .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: settings)
 }
 
 let package = Package(
@@ -31,6 +31,8 @@ let package = Package(
         .library(name: "ImageFormats", targets: ["ImageFormats"]),
         .library(name: "ImageFiles", targets: ["ImageFiles"]),
         .library(name: "ImagePipeline", targets: ["ImagePipeline"]),
+        .library(name: "ObjectStorage", targets: ["ObjectStorage"]),
+        .library(name: "ImageExport", targets: ["ImageExport"]),
         .executable(name: "lathe", targets: ["lathe"]),
     ],
     dependencies: [
@@ -45,10 +47,15 @@ let package = Package(
             ["ImageModel", "CISAL", "CDeflate", "CZstd", .product(name: "Crypto", package: "swift-crypto")]),
         module("ImageFiles", ["ImageModel", "CImageKernels"]),
         module("ImagePipeline", ["ImageModel", "ImageFormats", "ImageCodecs"]),
+        module("ObjectStorage", ["ImageModel", "ImageCodecs", "ImageFiles"]),
+        module(
+            "ImageExport",
+            ["ObjectStorage", "ImagePipeline", "ImageFiles", "ImageFormats", "ImageCodecs", "ImageModel"]),
         module(
             "LatheCommands",
             [
-                "ImagePipeline", "ImageFiles", "ImageFormats", "ImageModel",
+                "ImageExport", "ObjectStorage", "ImagePipeline", "ImageFiles",
+                "ImageFormats", "ImageCodecs", "ImageModel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         .executableTarget(name: "lathe", dependencies: ["LatheCommands"], swiftSettings: settings),
@@ -69,6 +76,27 @@ let package = Package(
             ]),
         tests(
             "ImagePipelineTests", ["ImagePipeline", "ImageFormats", "ImageCodecs", "ImageModel", "LatheTestSupport"]),
+        // What every object store must do, run against each of them.
+        .target(
+            name: "ObjectStoreConformance", dependencies: ["ObjectStorage", "LatheTestSupport"],
+            path: "Tests/ObjectStoreConformance", swiftSettings: settings),
+        // A process for the tests of the directory store to kill.
+        .executableTarget(
+            name: "StoreWriter", dependencies: ["ObjectStorage", "LatheTestSupport"], path: "Tests/StoreWriter",
+            swiftSettings: settings),
+        tests(
+            "ObjectStorageTests",
+            [
+                "StoreWriter", "ObjectStorage", "ObjectStoreConformance", "ImagePipeline", "ImageFormats",
+                "ImageCodecs",
+                "ImageFiles", "ImageModel", "LatheTestSupport",
+            ]),
+        tests(
+            "ImageExportTests",
+            [
+                "ImageExport", "ObjectStorage", "ImagePipeline", "ImageFormats", "ImageCodecs", "ImageFiles",
+                "ImageModel", "LatheTestSupport",
+            ]),
         // What can be told of the benchmark without running it.
         tests(
             "BenchTests",

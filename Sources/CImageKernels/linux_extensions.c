@@ -18,6 +18,21 @@ int lathe_reserve(int descriptor, int64_t offset, int64_t length) {
     return fallocate(descriptor, FALLOC_FL_KEEP_SIZE, offset, length);
 }
 
+int lathe_punch_hole(int descriptor, int64_t offset, int64_t length) {
+    return fallocate(descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, offset, length);
+}
+
+int64_t lathe_copy_range(int from, int64_t offset, int to, int64_t place, int64_t length) {
+    off_t source = offset, target = place;
+    return copy_file_range(from, &source, to, &target, (size_t)length, 0);
+}
+
+int lathe_lock_range(int descriptor, int64_t offset, int64_t length, _Bool locked) {
+    struct flock lock = {
+        .l_type = locked ? F_WRLCK : F_UNLCK, .l_whence = SEEK_SET, .l_start = offset, .l_len = length};
+    return fcntl(descriptor, F_OFD_SETLK, &lock);
+}
+
 int lathe_memory_file(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
 
 _Bool lathe_is_on_tmpfs(int descriptor) {
@@ -38,4 +53,8 @@ int64_t lathe_block_size(int descriptor) {
 
 int lathe_rename_noreplace(const char *from, const char *to) {
     return renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
+}
+
+int lathe_rename_noreplace_at(int from_directory, const char *from, int to_directory, const char *to) {
+    return renameat2(from_directory, from, to_directory, to, RENAME_NOREPLACE);
 }

@@ -2,11 +2,11 @@ internal import Glibc
 internal import ImageModel
 
 /// A descriptor that is closed when its owner goes.
-struct FileDescriptor: ~Copyable, Sendable {
-    let number: Int32
+package struct FileDescriptor: ~Copyable, Sendable {
+    package let number: Int32
 
     /// Takes over an open descriptor.
-    init(owning number: Int32) { self.number = number }
+    package init(owning number: Int32) { self.number = number }
 
     /// Opens a path; `EINTR` is tried again.
     init(path: String, flags: Int32, mode: mode_t = 0o666) throws(ImageError) {

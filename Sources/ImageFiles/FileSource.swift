@@ -129,6 +129,11 @@ public final class FileSource: ImageSource {
         }
     }
 
+    /// The time of the last change, in seconds and nanoseconds since 1970; nil for a device.
+    public var revision: String? {
+        isRegularFile ? "\(modification.seconds).\(modification.nanoseconds)" : nil
+    }
+
     public func requireUnchanged() throws(ImageError) {
         if let fault = mapping?.faultOffset { throw unreadable(at: fault) }
         guard isRegularFile else { return }

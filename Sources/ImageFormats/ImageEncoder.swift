@@ -59,6 +59,12 @@ public protocol ImageEncoder: Sendable {
     mutating func place(unit: UInt64, storedLength: UInt64, metadata: inout [MetadataSegment]) throws(ImageError)
         -> FileOffset
 
+    /// What of the file may still be written to: by units that are placed later, and by metadata that are not handed out.
+    ///
+    /// The ranges ascend and do not overlap; the last one has no end (`FileRange(from:)`). What they leave out is settled: once
+    /// the bytes that were placed there are written, nothing there changes any more.
+    var unsettled: [FileRange] { get }
+
     /// Hands out the rest of the metadata, after the last unit.
     ///
     /// - Returns: the length of the file in bytes.

@@ -37,6 +37,11 @@ struct StreamedTable<Entry: FixedWidthInteger & UnsignedInteger & Sendable>: Sen
         slice.append(order.stored(entry))
     }
 
+    /// What of the table has not been handed out.
+    var unsettled: FileRange {
+        FileRange(start: start + settled * Self.width, length: (entryCount - settled) * Self.width)
+    }
+
     /// Hands out what is left, free entries at the end included.
     mutating func finish(metadata: inout [MetadataSegment]) { handOut(upTo: entryCount, metadata: &metadata) }
 

@@ -33,6 +33,8 @@ public struct ImageError: Error, Sendable {
         public static let verificationFailed = Code(rawValue: "verification-failed")
         /// Things that were named together, an image and a manifest for one, do not belong together.
         public static let mismatch = Code(rawValue: "mismatch")
+        /// An object store refused something, or could not be reached.
+        public static let store = Code(rawValue: "store")
         /// The work was stopped on request.
         public static let cancelled = Code(rawValue: "cancelled")
     }

@@ -106,6 +106,18 @@ public protocol ImageSink: Sendable {
     /// Whether data must arrive in ascending file offsets, one call at a time.
     var isSequential: Bool { get }
 
+    /// Whether it wants to be told by `expect` what comes.
+    var followsLayout: Bool { get }
+
+    /// Is told, in guest order and before any of it is written, what will be written next, and what of the file is still open.
+    ///
+    /// - Parameters:
+    ///   - writes: each byte of them is written once, from now on and by any thread, in calls that each stay within one.
+    ///   - unsettled: the ranges to which something else may be written later, in ascending order; what is neither in them nor
+    ///     expected has its bytes for good.
+    /// - Throws: what keeps the sink from taking any more.
+    func expect(_ writes: [FileRange], unsettled: [FileRange]) throws(ImageError)
+
     /// Takes content bytes for a file offset.
     func write(data: Span<UInt8>, at offset: FileOffset) throws(ImageError)
 
@@ -130,6 +142,10 @@ public protocol ImageSink: Sendable {
 }
 
 extension ImageSink {
+    public var followsLayout: Bool { false }
+
+    public func expect(_ writes: [FileRange], unsettled: [FileRange]) throws(ImageError) {}
+
     public func cloning(of source: any ImageSource) -> CloningSupport { .unavailable("the destination is not a file") }
 
     public func clone(_ range: FileRange, of source: any ImageSource, to offset: FileOffset) throws(ImageError) -> Bool

@@ -8,6 +8,10 @@ public protocol ImageSource: Sendable {
     /// Its length in bytes.
     var length: UInt64 { get }
 
+    /// What tells this state of the bytes from another, as far as that is known without reading them: a file's time of change,
+    /// an object's tag; nil where nothing does.
+    var revision: String? { get }
+
     /// Lends the bytes of a range; the span is good until `body` returns.
     ///
     /// - Throws: `truncated` where the source ends before the range does; `input-output` or `source-changed` where the
@@ -44,6 +48,8 @@ extension ImageSource {
     }
 
     public func requireUnchanged() throws(ImageError) {}
+
+    public var revision: String? { nil }
 
     public func nextData(from start: FileOffset, limit: FileOffset) throws(ImageError) -> FileRange? {
         start < limit ? FileRange(start: start, length: limit - start) : nil

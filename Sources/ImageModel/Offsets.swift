@@ -53,6 +53,9 @@ public struct FileRange: Hashable, Sendable {
 
     public init(_ start: UInt64, length: UInt64) { self.init(start: FileOffset(start), length: length) }
 
+    /// All from an offset on, up to the greatest that there is.
+    public init(from start: FileOffset) { self.init(start: start, length: .max - start.bytes) }
+
     public var end: FileOffset { start + length }
     public var isEmpty: Bool { length == 0 }
 }

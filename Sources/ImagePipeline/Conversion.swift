@@ -56,6 +56,36 @@ public struct Conversion: Sendable {
         return encoder
     }
 
+    /// The length in bytes that the image has at most, whatever turns out to be zero or to compress well.
+    ///
+    /// The encoder is run over all that the source has stored, and no data are read.
+    ///
+    /// - Throws: what the source's tables and the encoder throw.
+    public func greatestLength() throws(ImageError) -> UInt64 {
+        var encoder = try makeEncoder()
+        let unitSize = encoder.unitSize
+        // What does not compress is stored, with a few bytes for each 64 KiB and around the whole (RFC 1951, 3.2.4).
+        let storedLength = encoder.storage == .plain ? unitSize : unitSize + unitSize / 1024 + 64
+        var dispenser = ChunkDispenser(
+            image, chunkSize: max(WorkOptions.defaultChunkSize, unitSize), skippingZeros: sparsePolicy != .noHoles)
+        var metadata: [MetadataSegment] = []
+        var next: UInt64 = 0
+        while let chunk = try dispenser.next() {
+            try work.requireGoingOn()
+            let whole = [chunk.range]
+            for range in sparsePolicy == .noHoles ? whole : chunk.extents.map(\.range) where !range.isEmpty {
+                let last = (range.end.bytes - 1) / unitSize
+                for unit in max(next, range.start.bytes / unitSize)...max(next, last) where unit <= last {
+                    _ = try encoder.place(unit: unit, storedLength: storedLength, metadata: &metadata)
+                    next = unit + 1
+                }
+                metadata.removeAll(keepingCapacity: true)
+            }
+        }
+        return try encoder.finish(
+            content: ContentIdentity(fingerprint: 0, virtualSize: image.virtualSize), metadata: &metadata)
+    }
+
     /// What the result has to be read as: not `format` where its options put it into a package.
     public var writtenFormat: ImageFormat { FormatCatalog.writtenFormat(of: format, options: options) }
 
@@ -159,7 +189,11 @@ private final class ConversionRun: Sendable {
                 try conversion.work.requireGoingOn()
                 try worker.scan(chunk)
                 guard turnstile.enter(chunk.ticket) else { return }
-                try encoder.withLock { (encoder) throws(ImageError) in try worker.place(with: &encoder) }
+                let unsettled = try encoder.withLock { (encoder) throws(ImageError) in
+                    try worker.place(with: &encoder)
+                    return sink.followsLayout ? encoder.unsettled : []
+                }
+                if sink.followsLayout { try sink.expect(worker.expectedWrites(), unsettled: unsettled) }
                 if let cloning { try worker.share(by: cloning) }
                 let endedRuns = cloning?.add(worker.clones) ?? []
                 if sink.isSequential {
@@ -203,6 +237,10 @@ private final class ConversionRun: Sendable {
         let length = try encoder.withLock { (encoder) throws(ImageError) in
             try encoder.finish(
                 content: ContentIdentity(fingerprint: fingerprint, virtualSize: virtualSize), metadata: &segments)
+        }
+        if sink.followsLayout {
+            let writes = segments.map { FileRange(start: $0.offset, length: $0.length) }
+            try sink.expect(writes, unsettled: [FileRange(from: FileOffset(length))])
         }
         for segment in segments { try totals.write(segment, to: sink) }
         try sink.finish(length: length)

@@ -95,6 +95,17 @@ struct ConversionWorker: ~Copyable {
         }
     }
 
+    /// What `write` will write.
+    mutating func expectedWrites() -> [FileRange] {
+        var ranges = segments.map { FileRange(start: $0.offset, length: $0.length) }
+        if compressor != nil {
+            ranges += compressor?.places ?? []
+        } else {
+            ranges += (sharing?.writes ?? plan.writes).map { FileRange(start: $0.place, length: $0.guest.length) }
+        }
+        return ranges
+    }
+
     /// Writes the chunk's bytes where they were placed, and counts them, cloned or written, into the checksums.
     mutating func write(to sink: any ImageSink) throws(ImageError) {
         for segment in segments { try totals.write(segment, to: sink) }

@@ -51,6 +51,11 @@ struct UnitCompressor: ~Copyable {
         }
     }
 
+    /// Where the stored bytes go, in ascending order.
+    var places: [FileRange] {
+        units.map { FileRange(start: $0.place, length: UInt64($0.stored.count)) }
+    }
+
     /// Writes the stored bytes and counts them into the object.
     func write(to sink: any ImageSink, _ totals: inout ConversionTotals) throws(ImageError) {
         for unit in units {

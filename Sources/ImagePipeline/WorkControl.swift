@@ -23,13 +23,26 @@ public final class WorkProgress: Sendable {
 
 /// A request to stop, from any thread or a signal handler's queue; the work ends with `cancelled`.
 public final class CancellationFlag: Sendable {
-    private let flag = Atomic<Bool>(false)
+    private enum Request {
+        static let none: UInt8 = 0
+        static let stop: UInt8 = 1
+        /// It is too late to stop.
+        static let disregarded: UInt8 = 2
+    }
+
+    private let request = Atomic<UInt8>(Request.none)
 
     public init() {}
 
-    public func cancel() { flag.store(true, ordering: .relaxed) }
+    public func cancel() {
+        _ = request.compareExchange(expected: Request.none, desired: Request.stop, ordering: .relaxed)
+    }
 
-    public var isCancelled: Bool { flag.load(ordering: .relaxed) }
+    public var isCancelled: Bool { request.load(ordering: .relaxed) == Request.stop }
+
+    /// Has the work go on to its end whatever was or will be requested: what it made can be seen, and must not stay half of
+    /// itself.
+    public func disregard() { request.store(Request.disregarded, ordering: .relaxed) }
 }
 
 /// What every kind of work over a disk takes.

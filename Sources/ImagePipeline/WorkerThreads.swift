@@ -1,5 +1,5 @@
 internal import Glibc
-internal import ImageModel
+public import ImageModel
 internal import Synchronization
 
 /// Threads of our own for work that blocks: the cooperative pool must never wait for a disk.
@@ -11,8 +11,31 @@ public enum WorkerThreads {
     ///
     /// Where the system grants fewer threads, fewer run: the work is shared out among those that are there.
     static func run(_ count: Int, _ body: @escaping @Sendable () -> Void) {
+        let threads = start(count - 1, body)
+        body()
+        for thread in threads { pthread_join(thread, nil) }
+    }
+
+    /// Runs `helper` once on each of `count` threads while the calling one runs `body`, and returns when all are through.
+    ///
+    /// Where the system grants fewer threads, fewer run.
+    ///
+    /// - Throws: `limit-exceeded` where the system grants not one; what `body` throws.
+    public static func run<Result>(
+        besides count: Int, _ helper: @escaping @Sendable () -> Void, _ body: () throws(ImageError) -> Result
+    ) throws(ImageError) -> Result {
+        let threads = start(count, helper)
+        guard !threads.isEmpty else {
+            throw ImageError(
+                .limitExceeded, "the system grants no thread; raise the limit on processes and threads (ulimit -u)")
+        }
+        defer { for thread in threads { pthread_join(thread, nil) } }
+        return try body()
+    }
+
+    private static func start(_ count: Int, _ body: @escaping @Sendable () -> Void) -> [pthread_t] {
         var threads: [pthread_t] = []
-        for _ in 1..<max(1, count) {
+        while threads.count < count {
             var thread = pthread_t()
             let start = unsafe Unmanaged.passRetained(ThreadStart(body))
             let status = unsafe pthread_create(&thread, nil, startThread, start.toOpaque())
@@ -22,8 +45,7 @@ public enum WorkerThreads {
             }
             threads.append(thread)
         }
-        body()
-        for thread in threads { pthread_join(thread, nil) }
+        return threads
     }
 }
 
@@ -88,18 +110,20 @@ private func startThread(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableR
 }
 
 /// The first error of several threads; all of them look here and stop.
-final class SharedFailure: Sendable {
+package final class SharedFailure: Sendable {
     private let failed = Atomic<Bool>(false)
     private let first = Mutex<ImageError?>(nil)
 
-    var isSet: Bool { failed.load(ordering: .relaxed) }
+    package init() {}
 
-    func set(_ error: ImageError) {
+    package var isSet: Bool { failed.load(ordering: .relaxed) }
+
+    package func set(_ error: ImageError) {
         first.withLock { kept in if kept == nil { kept = error } }
         failed.store(true, ordering: .relaxed)
     }
 
-    func rethrow() throws(ImageError) {
+    package func rethrow() throws(ImageError) {
         if let error = first.withLock({ $0 }) { throw error }
     }
 }

@@ -18,8 +18,20 @@ extern const int lathe_SEEK_HOLE;
 /// rename(2) that fails with EEXIST where `to` is there.
 int lathe_rename_noreplace(const char *from, const char *to);
 
+/// The same between two open directories.
+int lathe_rename_noreplace_at(int from_directory, const char *from, int to_directory, const char *to);
+
 /// fallocate(2) with FALLOC_FL_KEEP_SIZE: blocks for a range, whose content stays as it is.
 int lathe_reserve(int descriptor, int64_t offset, int64_t length);
+
+/// fallocate(2) with FALLOC_FL_PUNCH_HOLE: a range becomes a hole, which reads as zeros.
+int lathe_punch_hole(int descriptor, int64_t offset, int64_t length);
+
+/// copy_file_range(2): how many bytes were copied, 0 at the end of the source, or -1 with errno.
+int64_t lathe_copy_range(int from, int64_t offset, int to, int64_t place, int64_t length);
+
+/// fcntl(2) F_OFD_SETLK: an exclusive lock of this open file on a range (length 0: to the end), or an end to it; never waits.
+int lathe_lock_range(int descriptor, int64_t offset, int64_t length, _Bool locked);
 
 /// memfd_create(2) with MFD_CLOEXEC: the descriptor of a file without a name that lives in memory, or -1.
 int lathe_memory_file(const char *name);

@@ -87,6 +87,11 @@ public struct QCOW2Encoder: ImageEncoder {
         return FileOffset(offset)
     }
 
+    /// The header, and all from the next cluster on.
+    public var unsettled: [FileRange] {
+        [FileRange(0, length: Self.clusterSize), FileRange(from: FileOffset(nextCluster * Self.clusterSize))]
+    }
+
     public mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError)
         -> UInt64
     {

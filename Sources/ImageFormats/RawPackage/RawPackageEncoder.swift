@@ -71,6 +71,9 @@ public struct RawPackageEncoder: ImageEncoder {
         return place
     }
 
+    /// All behind the last member: nothing waits for what is known later.
+    public var unsettled: [FileRange] { [FileRange(from: end)] }
+
     public mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError)
         -> UInt64
     {

@@ -48,6 +48,12 @@ public struct VDIEncoder: ImageEncoder {
         return FileOffset(offset)
     }
 
+    /// The header, what is left of the map, and all behind the last block.
+    public var unsettled: [FileRange] {
+        let end = dataOffset + UInt64(allocatedBlocks) * Self.blockSize
+        return [FileRange(0, length: Self.alignment), map.unsettled, FileRange(from: FileOffset(end))]
+    }
+
     public mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError)
         -> UInt64
     {

@@ -31,6 +31,8 @@ public struct VHDEncoder: ImageEncoder {
     private let dataOffset: UInt64
     private var table: StreamedTable<UInt32>
     private var allocatedBlocks: UInt64 = 0
+    /// Where the last unit that was placed ends; 0 before the first.
+    private var endOfPlaced: UInt64 = 0
 
     /// - Throws: `limit-exceeded` for a disk of more than 2040 GiB or a time that the footer can't hold;
     ///   `invalid-option`.
@@ -74,7 +76,11 @@ public struct VHDEncoder: ImageEncoder {
     public mutating func place(unit: UInt64, storedLength: UInt64, metadata: inout [MetadataSegment])
         throws(ImageError) -> FileOffset
     {
-        guard type == .dynamic else { return FileOffset(unit * unitSize) }
+        guard type == .dynamic else {
+            // The footer may stand inside what would be the last unit.
+            endOfPlaced = min((unit + 1) * unitSize, virtualSize)
+            return FileOffset(unit * unitSize)
+        }
         // Behind the data of each block, the page that ends with the next block's bitmap.
         let data = FileOffset(dataOffset + allocatedBlocks * (Self.blockSize + Self.alignment))
         let bitmap = FileOffset(data.bytes - UInt64(Self.fullBitmap.count))
@@ -82,7 +88,17 @@ public struct VHDEncoder: ImageEncoder {
         table.set(unit, to: UInt32(truncatingIfNeeded: bitmap.bytes / sectorSize), metadata: &metadata)
         metadata.append(MetadataSegment(at: bitmap, Self.fullBitmap))
         allocatedBlocks += 1
+        endOfPlaced = data.bytes + Self.blockSize
         return data
+    }
+
+    /// What stands in front of the blocks, less the settled part of the table, and all behind the last block.
+    public var unsettled: [FileRange] {
+        guard type == .dynamic else { return [FileRange(from: FileOffset(endOfPlaced))] }
+        return [
+            FileRange(0, length: Self.tableOffset), table.unsettled,
+            FileRange(from: FileOffset(max(endOfPlaced, table.unsettled.end.bytes))),
+        ]
     }
 
     public mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError)

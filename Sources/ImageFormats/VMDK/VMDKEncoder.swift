@@ -77,6 +77,13 @@ public struct VMDKEncoder: ImageEncoder {
         }
     }
 
+    public var unsettled: [FileRange] {
+        switch subformat {
+        case .monolithicSparse: sparse.unsettled
+        case .streamOptimized: stream.unsettled
+        }
+    }
+
     public mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError)
         -> UInt64
     {

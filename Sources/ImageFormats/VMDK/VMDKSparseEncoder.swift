@@ -47,6 +47,24 @@ struct VMDKSparseEncoder: Sendable {
         return FileOffset(sector * sectorSize)
     }
 
+    /// Header, descriptor and both directories, the tables from the open one on in both copies, and all behind the last
+    /// grain.
+    var unsettled: [FileRange] {
+        let settledTables = (open?.index ?? 0) * Self.tableSize
+        let tablesSize = tableCount * Self.tableSize
+        func sectors(_ start: UInt64, upTo end: UInt64) -> FileRange {
+            FileRange(start * sectorSize, length: (end - start) * sectorSize)
+        }
+        let redundantTables = redundantDirectory + directorySize
+        let tables = directory + directorySize
+        return [
+            sectors(0, upTo: redundantTables),
+            sectors(redundantTables + settledTables, upTo: directory + directorySize),
+            sectors(tables + settledTables, upTo: tables + tablesSize),
+            FileRange(from: FileOffset((overHead + placedGrains * VMDKEncoder.grainSize) * sectorSize)),
+        ]
+    }
+
     mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError) -> UInt64 {
         handOutOpenTable(metadata: &metadata)
         for start in [redundantDirectory, directory] {

@@ -44,6 +44,11 @@ struct VMDKStreamEncoder: Sendable {
         return start + VMDKMarker.grainMarkerLength
     }
 
+    /// Header and descriptor, and all from the next sector on.
+    var unsettled: [FileRange] {
+        [FileRange(0, length: Self.overHead * sectorSize), FileRange(from: FileOffset(nextSector * sectorSize))]
+    }
+
     mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError) -> UInt64 {
         try handOutOpenTable(metadata: &metadata)
         let directoryLength = max(1, tableCount * VMDKTables.entryLength)

@@ -72,10 +72,16 @@ public struct Manifest: Hashable, Sendable {
         objectLength = result.objectLength
         self.object = object ?? Checksums(crc64ecma: objectCRC64)
         self.parts = parts
-        self.encoder = ["lathe": LatheVersion.current]
+        self.encoder = Self.encoder(of: encoder)
+    }
+
+    /// What makes the bytes: Lathe's version, and that of the compressor where there is one.
+    package static func encoder(of encoder: any ImageEncoder) -> [String: String] {
+        var versions = ["lathe": LatheVersion.current]
         if case .compressed(let method, let level) = encoder.storage {
-            self.encoder[method.rawValue] = "\(DeflateCompressor.library) level \(level)"
+            versions[method.rawValue] = "\(DeflateCompressor.library) level \(level)"
         }
+        return versions
     }
 
     /// The conversion that makes this image anew from a disk of the same content.

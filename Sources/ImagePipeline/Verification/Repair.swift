@@ -30,6 +30,8 @@ public struct RepairReport: Hashable, Sendable {
 /// same content and the options of the manifest give the same bytes. Either way nothing is written that does not have the
 /// part's CRC-64 by the manifest. A repair that is stopped leaves an image with fewer damaged parts.
 public struct Repair: Sendable {
+    /// Parts of up to so many bytes are taken into memory whole.
+    private static let wholePartLength: UInt64 = 16 << 20
     /// How much is copied at once, in bytes.
     private static let stepLength: UInt64 = 1 << 20
     /// The least that two images have in common if one is the other, damaged; in bytes.
@@ -123,6 +125,17 @@ public struct Repair: Sendable {
         var left: [DamagedPart] = []
         for part in missing {
             try work.requireGoingOn()
+            if part.file.length <= Self.wholePartLength {
+                // A donor may be far away: it is read once.
+                let bytes = try source.read(part.file)
+                guard CRC64.checksum(bytes.span) == part.expected else {
+                    left.append(part)
+                    continue
+                }
+                try target.write(data: bytes.span, at: part.file.start)
+                report.repaired[part.index] = name
+                continue
+            }
             guard try checksum(of: part.file, in: source) == part.expected else {
                 left.append(part)
                 continue

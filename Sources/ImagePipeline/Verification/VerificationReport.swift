@@ -110,3 +110,22 @@ public struct VerificationReport: Sendable {
         add(subject, found == expected ? .passed : .failed, message)
     }
 }
+
+extension VerificationReport {
+    /// What can be told of an object without reading it: what its store says, held against a manifest.
+    ///
+    /// - Parameters:
+    ///   - length: in bytes.
+    ///   - crc64: CRC-64/XZ of the object; nil where the store keeps none.
+    public init(storeSays length: UInt64, crc64: UInt64?, manifest: Manifest) {
+        self.init(format: manifest.format, objectLength: length)
+        virtualSize = manifest.virtualSize
+        compare(.length, length, with: manifest.objectLength, "the length in bytes")
+        guard let crc64 else {
+            add(.object, .undecided, "the store keeps no CRC-64 of the object; '--deep' reads it, and finds out")
+            return
+        }
+        object = Checksums(crc64ecma: crc64)
+        compare(.object, crc64, with: manifest.object.crc64ecma, "the CRC-64 that the store keeps")
+    }
+}

@@ -1,0 +1,319 @@
+import ImageFormats
+import ImageModel
+import ImagePipeline
+import ObjectStorage
+
+/// One run of an export, from the first look at the store to the manifest.
+struct ExportRun {
+    private let export: ObjectExport
+    private let manifestKey: ObjectKey
+    private let checkpointFile: CheckpointFile?
+    private let basis: Checkpoint.Basis
+    private var cancellation: CancellationFlag? { export.conversion.work.cancellation }
+
+    init(_ export: ObjectExport) throws(ImageError) {
+        self.export = export
+        manifestKey = try ExportName.manifest(of: export.key)
+        checkpointFile = export.checkpointPath.map { CheckpointFile(path: $0) }
+        basis = try Checkpoint.Basis(export.conversion)
+    }
+
+    func run() throws(ImageError) -> ExportResult {
+        guard let checkpointFile else { return try begin() }
+        return try checkpointFile.whileOurs { () throws(ImageError) in
+            if let checkpoint = try checkpointFile.read() {
+                try require(checkpoint)
+                if let done = try resume(checkpoint) { return done }
+                try checkpointFile.remove()
+            }
+            return try begin()
+        }
+    }
+
+    /// Goes on where a run before ended.
+    ///
+    /// - Returns: nil where the store has nothing of it.
+    private func resume(_ checkpoint: Checkpoint) throws(ImageError) -> ExportResult? {
+        // An object of one part is put whole, without an upload.
+        if !checkpoint.uploadID.isEmpty, let parts = try presentParts(of: checkpoint) {
+            let upload = MultipartUpload(key: export.key, id: checkpoint.uploadID)
+            return try send(partLength: checkpoint.partLength, resuming: (upload, parts))
+        }
+        // Not before: the object may be an older one of the same bytes, which was to be replaced.
+        if let completion = checkpoint.completion, let done = try finishCompleted(checkpoint, completion) {
+            return done
+        }
+        guard !checkpoint.uploadID.isEmpty else { return nil }
+        guard checkpoint.location == export.store.location else {
+            throw ImageError(
+                .invalidOption,
+                "the export began in \(checkpoint.location), and \(export.store.location) knows nothing of it; go on there, or "
+                    + "name another file", path: export.checkpointPath)
+        }
+        export.onNote(
+            "the store has no upload \(checkpoint.uploadID) any more (it was aborted, or has expired): beginning anew")
+        return nil
+    }
+
+    private func begin() throws(ImageError) -> ExportResult {
+        try requireFree(export.key)
+        try requireFree(manifestKey)
+        let partLength = try storing { () throws(StoreError) in
+            try PartPlan.partLength(
+                forObjectOf: try greatestLength(), chosen: export.transfer.partLength, limits: export.store.limits)
+        }
+        return try send(partLength: partLength, resuming: nil)
+    }
+
+    // MARK: Sending
+
+    private func send(partLength: UInt64, resuming: (upload: MultipartUpload, parts: [StoredPart])?)
+        throws(ImageError) -> ExportResult
+    {
+        let session = MultipartSession(
+            export.store,
+            .init(
+                key: export.key, attributes: attributes(fingerprint: nil), partLength: partLength,
+                replacing: export.replacing),
+            resuming: resuming, limit: export.transfer.limit, progress: export.progress,
+            isCancelled: { [cancellation] in cancellation?.isCancelled ?? false },
+            onInitiate: {
+                [checkpointFile, checkpoint = checkpoint(partLength: partLength)] (upload) throws(StoreError) in
+                var checkpoint = checkpoint
+                checkpoint.uploadID = upload.id
+                do throws(ImageError) { try checkpointFile?.write(checkpoint) } catch {
+                    throw StoreError(.inputOutput, "the checkpoint can't be kept", cause: error)
+                }
+            })
+        do throws(ImageError) {
+            let result = try convert(into: session)
+            let manifest = try Manifest(export.conversion, result)
+            try noteCompletion(manifest, uploadID: session.uploadID, partLength: partLength)
+            let attributes = attributes(fingerprint: manifest.content.crc64ecma)
+            let finished = try storing { () throws(StoreError) in
+                try session.finish(
+                    attributes: attributes, length: manifest.objectLength, crc64: manifest.object.crc64ecma
+                ) {
+                    // An object without its manifest is not what anybody who stops an export wants to be left with.
+                    cancellation?.disregard()
+                }
+            }
+            return try finish(manifest, finished.summary, finished.hasAttributes, wasResumed: resuming != nil)
+        } catch {
+            if checkpointFile == nil { abort(session) }
+            throw error
+        }
+    }
+
+    /// Runs the conversion on this thread and its workers, while other threads send the parts.
+    private func convert(into session: MultipartSession) throws(ImageError) -> ConversionResult {
+        let parallel = export.transfer.parallel
+        let sink = PartFillingSink(partLength: session.plan.partLength, completeParts: parallel)
+        let failure = SharedFailure()
+        let result: ConversionResult? = try WorkerThreads.run(besides: parallel) {
+            do throws(StoreError) {
+                while let part = try sink.next() {
+                    try session.send(part)
+                    sink.release(part)
+                }
+            } catch {
+                failure.set(error.imageError)
+                sink.stop(error)
+                session.stop()
+            }
+        } _: { () throws(ImageError) in
+            do throws(ImageError) { return try export.conversion.run(into: sink) } catch {
+                // What the senders met comes back to the writers as well, and is the cause; the first one counts.
+                failure.set(error)
+                sink.stop(StoreError(.cancelled, error.message))
+                session.stop()
+                return nil
+            }
+        }
+        try failure.rethrow()
+        guard let result else { throw ImageError(.cancelled, "stopped on request") }
+        return result
+    }
+
+    private func abort(_ session: MultipartSession) {
+        do throws(StoreError) { try session.abort() } catch {
+            export.onNote(
+                "what was sent could not be removed from the store (\(error)); 'lathe export --abort-stale' does it later"
+            )
+        }
+    }
+
+    // MARK: Ending
+
+    /// Writes down that all was sent, so that a run after this one need not read the source again.
+    private func noteCompletion(_ manifest: Manifest, uploadID: String?, partLength: UInt64) throws(ImageError) {
+        guard let checkpointFile else { return }
+        var checkpoint = checkpoint(partLength: partLength)
+        checkpoint.uploadID = uploadID ?? ""
+        checkpoint.completion = Checkpoint.Completion(
+            length: manifest.objectLength, crc64ecma: manifest.object.crc64ecma,
+            fingerprint: manifest.content.crc64ecma, manifest: String(decoding: try manifest.encoded(), as: UTF8.self))
+        try checkpointFile.write(checkpoint)
+    }
+
+    /// Puts the manifest beside the object, and forgets the checkpoint.
+    private func finish(_ manifest: Manifest, _ summary: ObjectSummary, _ hasAttributes: Bool, wasResumed: Bool)
+        throws(ImageError) -> ExportResult
+    {
+        let body = ObjectBody(try manifest.encoded())
+        do throws(StoreError) {
+            // Of its own name, and by now the object is there: a manifest that stands there is an older one's.
+            _ = try export.store.put(
+                body, to: manifestKey, ObjectAttributes(contentType: "application/json"), replacing: true)
+        } catch {
+            export.onNote(
+                "the object is there and whole, but its manifest is not; "
+                    + (checkpointFile == nil ? "export it again with --overwrite" : "the same command puts it there"))
+            throw error.imageError
+        }
+        try checkpointFile?.remove()
+        return ExportResult(
+            key: export.key, manifestKey: manifestKey, manifest: manifest, summary: summary,
+            hasAttributes: hasAttributes, wasResumed: wasResumed)
+    }
+
+    /// Finishes an export of which all was sent by a run before.
+    ///
+    /// - Returns: nil where the store has no such object: it was not completed.
+    private func finishCompleted(_ checkpoint: Checkpoint, _ completion: Checkpoint.Completion) throws(ImageError)
+        -> ExportResult?
+    {
+        let manifest = try Manifest(Array(completion.manifest.utf8))
+        guard manifest.objectLength == completion.length, manifest.object.crc64ecma == completion.crc64ecma,
+            manifest.content.crc64ecma == completion.fingerprint
+        else { throw CheckpointFile.none("its manifest is not that of its object", path: export.checkpointPath) }
+        let found = try storing { () throws(StoreError) -> ObjectSummary? in
+            do throws(StoreError) { return try export.store.head(export.key) } catch {
+                if error.code == .noSuchObject { return nil }
+                throw error
+            }
+        }
+        guard var found, found.length == completion.length, found.crc64 == completion.crc64ecma else { return nil }
+        let attributes = attributes(fingerprint: completion.fingerprint)
+        var hasAttributes = found.attributes.userMetadata == attributes.userMetadata
+        if !hasAttributes {
+            found = try storing { () throws(StoreError) in
+                do throws(StoreError) {
+                    try export.store.setAttributes(attributes, of: export.key, tag: found.tag)
+                    hasAttributes = true
+                    return try export.store.head(export.key)
+                } catch {
+                    if error.code == .unsupported { return found }
+                    throw error
+                }
+            }
+        }
+        return try finish(manifest, found, hasAttributes, wasResumed: true)
+    }
+
+    // MARK: Beginning
+
+    /// - Throws: `destination-exists`.
+    private func requireFree(_ key: ObjectKey) throws(ImageError) {
+        guard !export.replacing else { return }
+        let isThere = try storing { () throws(StoreError) in
+            do throws(StoreError) {
+                _ = try export.store.head(key)
+                return true
+            } catch {
+                if error.code == .noSuchObject { return false }
+                throw error
+            }
+        }
+        guard !isThere else {
+            throw ImageError(
+                .destinationExists, "the object exists; delete it, name another, or pass --overwrite",
+                path: "\(export.store.name)/\(key)")
+        }
+    }
+
+    private func greatestLength() throws(StoreError) -> UInt64 {
+        do throws(ImageError) { return try export.conversion.greatestLength() } catch {
+            throw StoreError(.invalidRequest, error.description, cause: error)
+        }
+    }
+
+    /// - Throws: `invalid-option` for the checkpoint of another export; `source-changed`; `corrupt`.
+    private func require(_ checkpoint: Checkpoint) throws(ImageError) {
+        guard checkpoint.store == export.store.name, checkpoint.key == export.key.description else {
+            throw ImageError(
+                .invalidOption,
+                "this is the checkpoint of an export to \(checkpoint.store)/\(checkpoint.key), not to "
+                    + "\(export.store.name)/\(export.key); name another file", path: export.checkpointPath)
+        }
+        var then = checkpoint.basis
+        guard then.sourceLength == basis.sourceLength, then.sourceRevision == basis.sourceRevision else {
+            throw ImageError(
+                .sourceChanged,
+                "the source changed since the export began (then \(then.sourceLength) bytes of \(then.sourceRevision ?? "?"), now "
+                    + "\(basis.sourceLength) bytes of \(basis.sourceRevision ?? "?")), so the parts that were sent are of another "
+                    + "disk; begin anew without the checkpoint (\(export.checkpointPath ?? ""))",
+                path: export.conversion.image.source.name)
+        }
+        then.sourceRevision = basis.sourceRevision
+        guard then == basis else {
+            throw ImageError(
+                .invalidOption,
+                "the export began with other options, or with another version of Lathe (\(then.format) \(then.options) "
+                    + "\(then.encoder), now \(basis.format) \(basis.options) \(basis.encoder)); use the same, or begin anew "
+                    + "without the checkpoint", path: export.checkpointPath)
+        }
+        do throws(StoreError) {
+            _ = try PartPlan.partLength(
+                forObjectOf: try greatestLength(), chosen: checkpoint.partLength, limits: export.store.limits)
+        } catch {
+            throw CheckpointFile.none(error.message, path: export.checkpointPath)
+        }
+    }
+
+    /// - Returns: nil where the store does not know the upload any more.
+    private func presentParts(of checkpoint: Checkpoint) throws(ImageError) -> [StoredPart]? {
+        try storing { () throws(StoreError) in
+            do throws(StoreError) {
+                return try export.store.parts(of: MultipartUpload(key: export.key, id: checkpoint.uploadID))
+            } catch {
+                if error.code == .noSuchUpload { return nil }
+                throw error
+            }
+        }
+    }
+
+    private func checkpoint(partLength: UInt64) -> Checkpoint {
+        Checkpoint(
+            store: export.store.name, location: export.store.location, key: export.key.description, uploadID: "",
+            partLength: partLength, basis: basis)
+    }
+
+    /// What the object is said to be; the fingerprint is known last.
+    private func attributes(fingerprint: UInt64?) -> ObjectAttributes {
+        var attributes = export.attributes
+        attributes.contentType = attributes.contentType ?? "application/octet-stream"
+        attributes.userMetadata["lathe-format"] = basis.format
+        attributes.userMetadata["lathe-virtual-size"] = String(basis.virtualSize)
+        attributes.userMetadata["lathe-fingerprint"] = fingerprint.map { String($0) }
+        return attributes
+    }
+
+    private func storing<Result>(_ body: () throws(StoreError) -> Result) throws(ImageError) -> Result {
+        do throws(StoreError) { return try body() } catch { throw error.imageError }
+    }
+}
+
+extension Checkpoint.Basis {
+    fileprivate init(_ conversion: Conversion) throws(ImageError) {
+        let encoder = try conversion.makeEncoder()
+        sourceLength = conversion.image.source.length
+        sourceRevision = conversion.image.source.revision
+        sourceFormat = conversion.image.format.rawValue
+        format = conversion.format.rawValue
+        options = encoder.options
+        options["sparse_policy"] = "\(conversion.sparsePolicy)"
+        virtualSize = conversion.image.virtualSize
+        self.encoder = Manifest.encoder(of: encoder)
+    }
+}

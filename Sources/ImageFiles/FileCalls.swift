@@ -1,0 +1,52 @@
+internal import CImageKernels
+internal import Glibc
+
+/// Calls on open files that Linux has and the C library does not show to Swift; each answers as the call does, with `errno`.
+package enum FileCalls {
+    /// Flags of `open(2)` for a file without a name.
+    package static let namelessFile = O_RDWR | O_CLOEXEC | lathe_O_TMPFILE
+
+    /// `renameat2(2)` with `RENAME_NOREPLACE`: `EEXIST` where the new name is taken.
+    package static func renameWithoutReplacing(
+        _ from: String, in fromDirectory: Int32, to: String, in toDirectory: Int32
+    ) -> Int32 {
+        unsafe lathe_rename_noreplace_at(fromDirectory, from, toDirectory, to)
+    }
+
+    /// Where the next data at or behind `offset` begins (`SEEK_DATA`); -1 with `ENXIO` where there is none.
+    package static func nextData(_ descriptor: Int32, from offset: UInt64) -> Int64 {
+        Int64(lseek(descriptor, off_t(clamping: offset), lathe_SEEK_DATA))
+    }
+
+    /// Where the data at `offset` ends (`SEEK_HOLE`).
+    package static func nextHole(_ descriptor: Int32, from offset: UInt64) -> Int64 {
+        Int64(lseek(descriptor, off_t(clamping: offset), lathe_SEEK_HOLE))
+    }
+
+    /// `copy_file_range(2)`: how many bytes were copied, 0 at the end of the source.
+    package static func copy(
+        from source: Int32, at offset: UInt64, to target: Int32, at place: UInt64, length: UInt64
+    ) -> Int64 {
+        lathe_copy_range(source, Int64(clamping: offset), target, Int64(clamping: place), Int64(clamping: length))
+    }
+
+    /// Makes a range a hole.
+    package static func punchHole(_ descriptor: Int32, at offset: UInt64, length: UInt64) -> Int32 {
+        lathe_punch_hole(descriptor, Int64(clamping: offset), Int64(clamping: length))
+    }
+
+    /// Has blocks booked for a range that is about to be written; only a hint.
+    package static func reserve(_ descriptor: Int32, at offset: UInt64, length: UInt64) {
+        _ = lathe_reserve(descriptor, Int64(clamping: offset), Int64(clamping: length))
+    }
+
+    /// Whether a file lives in memory alone, where nothing is booked.
+    package static func isOnTmpfs(_ descriptor: Int32) -> Bool { lathe_is_on_tmpfs(descriptor) }
+
+    /// Takes or ends an exclusive lock of this open file (not of the process) on a range of it; never waits.
+    ///
+    /// - Parameter length: 0 for all from `offset` on.
+    package static func lockRange(_ descriptor: Int32, at offset: UInt64, length: UInt64, locked: Bool) -> Int32 {
+        lathe_lock_range(descriptor, Int64(clamping: offset), Int64(clamping: length), locked)
+    }
+}

@@ -1,0 +1,17 @@
+internal import Glibc
+public import ImageModel
+
+/// Takes a file's name away.
+public enum FileRemoval {
+    /// Removes a file; that there is none is no error.
+    ///
+    /// - Throws: `input-output`.
+    public static func remove(_ path: String) throws(ImageError) {
+        guard unsafe unlink(path) == 0 || errno == ENOENT else { throw systemError("unlink", errno, path: path) }
+    }
+}
+
+extension ImageError {
+    /// Whether it says that there is no file of that name.
+    public var isNoSuchFile: Bool { code == .inputOutput && systemError == ENOENT }
+}
