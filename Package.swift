@@ -33,11 +33,18 @@ let package = Package(
         .library(name: "ImagePipeline", targets: ["ImagePipeline"]),
         .library(name: "ObjectStorage", targets: ["ObjectStorage"]),
         .library(name: "ImageExport", targets: ["ImageExport"]),
+        .library(name: "OSSClient", targets: ["OSSClient"]),
+        .library(name: "OSSServer", targets: ["OSSServer"]),
         .executable(name: "lathe", targets: ["lathe"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     ],
     targets: [
         module("ImageModel"),
@@ -51,10 +58,28 @@ let package = Package(
         module(
             "ImageExport",
             ["ObjectStorage", "ImagePipeline", "ImageFiles", "ImageFormats", "ImageCodecs", "ImageModel"]),
+        module("OSSWire", ["ObjectStorage", .product(name: "Crypto", package: "swift-crypto")]),
+        module(
+            "OSSClient",
+            [
+                "ObjectStorage", "OSSWire", "ImageCodecs", .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ]),
+        module(
+            "OSSServer",
+            [
+                "ObjectStorage", "OSSWire", .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
         module(
             "LatheCommands",
             [
-                "ImageExport", "ObjectStorage", "ImagePipeline", "ImageFiles",
+                "ImageExport", "OSSClient", "OSSServer", "OSSWire", "ObjectStorage", "ImagePipeline", "ImageFiles",
                 "ImageFormats", "ImageCodecs", "ImageModel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
@@ -97,6 +122,19 @@ let package = Package(
                 "ImageExport", "ObjectStorage", "ImagePipeline", "ImageFormats", "ImageCodecs", "ImageFiles",
                 "ImageModel", "LatheTestSupport",
             ]),
+        tests("OSSWireTests", ["OSSWire", "ObjectStorage", "LatheTestSupport"]),
+        tests(
+            "OSSClientTests",
+            [
+                "OSSClient", "OSSServer", "OSSWire", "ObjectStorage", "ObjectStoreConformance", "ImageModel",
+                "LatheTestSupport", "ImageCodecs", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ]),
+        tests(
+            "OSSServerTests",
+            [
+                "OSSServer", "OSSWire", "ObjectStorage", "LatheTestSupport",
+            ], exclude: ["Peers"]),
         // What can be told of the benchmark without running it.
         tests(
             "BenchTests",
