@@ -4,6 +4,7 @@ internal import ImageFiles
 public import ImageFormats
 internal import ImageModel
 public import ImagePipeline
+internal import ObjectStorage
 
 extension ImageFormat: ExpressibleByArgument {
     public init?(argument: String) { self.init(name: argument) }
@@ -50,8 +51,13 @@ struct ImageArguments: ParsableArguments {
     @Option(help: "For people or for programs.")
     var output: OutputFormat = .human
 
-    @Argument(help: "The image.", completion: .file())
+    @OptionGroup(title: "Object Store") var store: StoreArguments
+
+    @Argument(help: "The image: a file, oss://BUCKET/KEY or s3://BUCKET/KEY.", completion: .file())
     var image: String
+
+    /// Opens the image in the format that the user names, or else in the one that its content shows.
+    func open() throws(ImageError) -> DiskImage { try store.image(image, format: format) }
 }
 
 /// What every verb that works through a disk takes.
@@ -76,23 +82,39 @@ struct WorkFlags: ParsableArguments {
 }
 
 /// Runs the body of a verb: signals ask it to stop, progress is shown, and an error becomes a line and an exit code.
+///
+/// - Parameters:
+///   - transfer: what is sent, where the verb sends anything.
+///   - patienceSeconds: how long the work may take to stop by itself.
+///   - body: is also given what shows the progress, for what a person would like to know meanwhile.
 func runCommand(
-    _ flags: WorkFlags, failure: (ImageError) -> ExitCode = { _ in ExitStatus.failure },
-    _ body: (WorkOptions) throws -> Void
+    _ flags: WorkFlags, transfer: TransferProgress? = nil,
+    patienceSeconds: Int = SignalListener.defaultPatienceSeconds,
+    failure: (ImageError) -> ExitCode = { _ in ExitStatus.failure },
+    _ body: (WorkOptions, ProgressReporter) throws -> Void
 ) throws {
     let cancellation = CancellationFlag()
-    SignalListener.cancel(cancellation)
+    SignalListener.cancel(cancellation, patienceSeconds: patienceSeconds)
     let progress = WorkProgress()
-    let reporter = ProgressReporter(flags.showBar && flags.progress == .auto ? .bar : flags.progress, progress)
+    let reporter = ProgressReporter(
+        flags.showBar && flags.progress == .auto ? .bar : flags.progress, progress, transfer: transfer)
     do {
         let threads = flags.threads ?? WorkerThreads.processorCount
-        try body(WorkOptions(threads: threads, progress: progress, cancellation: cancellation))
+        try body(WorkOptions(threads: threads, progress: progress, cancellation: cancellation), reporter)
         reporter.finish()
     } catch let error as ImageError {
         reporter.finish()
         Rendering.note("lathe: \(error)")
         throw error.code == .cancelled ? ExitStatus.interrupted : failure(error)
     }
+}
+
+/// The same for a verb that has nothing to say meanwhile.
+func runCommand(
+    _ flags: WorkFlags, failure: (ImageError) -> ExitCode = { _ in ExitStatus.failure },
+    _ body: (WorkOptions) throws -> Void
+) throws {
+    try runCommand(flags, failure: failure) { work, _ in try body(work) }
 }
 
 /// The same for a verb that shows its progress in a way of its own.
@@ -114,26 +136,5 @@ func runCommand(failure: (ImageError) -> ExitCode = { _ in ExitStatus.failure },
     } catch let error as ImageError {
         Rendering.note("lathe: \(error)")
         throw failure(error)
-    }
-}
-
-/// Opens images that the user named, and nothing else.
-enum ImageOpening {
-    /// A file, a block device or, for `-`, standard input, which is spooled where it is a pipe.
-    static func source(_ path: String, _ cancellation: CancellationFlag? = nil) throws(ImageError) -> any ImageSource {
-        guard path == "-" else { return try FileSource(path: path) }
-        if let file = try? FileSource(duplicating: STDIN_FILENO, name: "standard input") { return file }
-        return try PipeSpool.spool(STDIN_FILENO, name: "standard input") { () throws(ImageError) in
-            try WorkOptions(cancellation: cancellation).requireGoingOn()
-        }
-    }
-
-    /// An image in the format that the user names, or else in the one that its content shows.
-    static func image(_ path: String, format: ImageFormat?, _ cancellation: CancellationFlag? = nil) throws(ImageError)
-        -> DiskImage
-    {
-        let source = try source(path, cancellation)
-        if let format { return try DiskImage(source, format: format) }
-        return try DiskImage(source, format: FormatDetection.detect(source, name: path))
     }
 }

@@ -6,13 +6,13 @@ internal import ArgumentParser
 ///
 /// | Code | Meaning |
 /// |---|---|
-/// | 0 | done; `check`: nothing found; `compare`: identical; `verify`: whole |
+/// | 0 | done; `check`: nothing found; `compare`: identical; `verify`: whole; `serve`: ended by a signal |
 /// | 1 | failed, with one line on standard error; `check`: could not be done; `compare`: not identical; `verify`: can't tell |
 /// | 2 | `check`: corruptions found; `compare`: an image could not be opened; `verify`: damaged |
 /// | 3 | `check`: leaks found, but no corruption |
 /// | 4 | `compare`: an image could not be read to its end |
 /// | 64 | the command line is wrong |
-/// | 130 | stopped by a signal (SIGINT, SIGTERM or SIGHUP); nothing was left behind |
+/// | 130 | stopped by a signal (SIGINT, SIGTERM or SIGHUP), `serve`: by a second one; nothing was left behind |
 enum ExitStatus {
     static let failure = ExitCode(1)
     static let checkIncomplete = ExitCode(1)

@@ -19,8 +19,8 @@ public struct Lathe: ParsableCommand {
             """,
         version: LatheVersion.current,
         subcommands: [
-            ConvertCommand.self, InfoCommand.self, CheckCommand.self, MapCommand.self, CompareCommand.self,
-            DigestCommand.self, VerifyCommand.self, BenchCommand.self,
+            ConvertCommand.self, ExportCommand.self, InfoCommand.self, CheckCommand.self, MapCommand.self,
+            CompareCommand.self, DigestCommand.self, VerifyCommand.self, ServeCommand.self, BenchCommand.self,
         ])
 
     public init() {}

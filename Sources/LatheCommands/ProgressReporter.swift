@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Glibc
 internal import ImagePipeline
+internal import ObjectStorage
 internal import Synchronization
 
 /// `--progress`.
@@ -12,12 +13,15 @@ enum ProgressMode: String, ExpressibleByArgument, CaseIterable {
 final class ProgressReporter: Sendable {
     private let mode: ProgressMode
     private let progress: WorkProgress
+    private let transfer: TransferProgress?
     private let start = ContinuousClock.now
     private let isFinished = Mutex(false)
     private static let interval: UInt32 = 200_000
     private static let barWidth = 40
 
-    init(_ mode: ProgressMode, _ progress: WorkProgress) {
+    /// - Parameter transfer: what is sent, where anything is.
+    init(_ mode: ProgressMode, _ progress: WorkProgress, transfer: TransferProgress? = nil) {
+        self.transfer = transfer
         self.mode = mode == .auto ? (isatty(STDERR_FILENO) == 1 ? .bar : .none) : mode
         self.progress = progress
         guard self.mode != .none else { return }
@@ -44,10 +48,51 @@ final class ProgressReporter: Sendable {
         }
     }
 
+    /// Says at once what a person, or a program that reads the events, would like to know.
+    func tell(_ event: Event, _ text: String) {
+        isFinished.withLock { _ in
+            switch mode {
+            case .json:
+                if let line = try? Rendering.json(Remark(event: event.rawValue, message: text), pretty: false) {
+                    Rendering.note(line)
+                }
+            case .bar: Rendering.write(toStandardError: "\r\u{1B}[Klathe: \(text)\n")
+            case .auto, .none: Rendering.note("lathe: \(text)")
+            }
+        }
+    }
+
+    /// What an event is of, for programs.
+    enum Event: String {
+        /// A call failed for the moment, and is made again.
+        case retry
+        /// Anything else that is worth a sentence.
+        case note
+    }
+
+    private struct Remark: Encodable {
+        var event: String
+        var message: String
+    }
+
     private struct Line: Encodable {
+        var event = "progress"
         var done: UInt64
         var total: UInt64
         var elapsed: Double
+        /// Seconds, as far as can be told from what is done.
+        var left: Double?
+        var sent: UInt64?
+        var parts: Int?
+        var partsPresent: Int?
+        var retries: Int?
+        /// Bytes sent a second, since the start.
+        var rate: Double?
+
+        enum CodingKeys: String, CodingKey {
+            case event, done, total, elapsed, left, sent, parts, retries, rate
+            case partsPresent = "parts-present"
+        }
     }
 
     private func show() {
@@ -55,15 +100,39 @@ final class ProgressReporter: Sendable {
         let total = progress.total
         let elapsed = (ContinuousClock.now - start).seconds
         if mode == .json {
-            let line = Line(done: done, total: total, elapsed: elapsed)
+            var line = Line(done: done, total: total, elapsed: elapsed, left: left(done, total, elapsed))
+            if let transfer {
+                line.sent = transfer.bytesSent
+                line.parts = transfer.partsSent
+                line.partsPresent = transfer.partsPresent
+                line.retries = transfer.retries
+                line.rate = elapsed > 0 ? Double(transfer.bytesSent) / elapsed : nil
+            }
             if let text = try? Rendering.json(line, pretty: false) { Rendering.note(text) }
             return
         }
         let share = total == 0 ? 1 : Double(done) / Double(total)
         let filled = Int(share * Double(Self.barWidth))
         let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: Self.barWidth - filled)
-        let text = "\r[\(bar)] \(Rendering.fixed(share * 100, digits: 1))%  \(Rendering.size(done))"
+        var text = "\r[\(bar)] \(Rendering.fixed(share * 100, digits: 1))%  \(Rendering.size(done))"
+        if let transfer { text += sentText(transfer, elapsed) }
+        if let left = left(done, total, elapsed) { text += ", \(Rendering.fixed(left, digits: 0)) s left" }
         Rendering.write(toStandardError: text + "   ")
+    }
+
+    /// What was sent, in how many parts and how fast.
+    private func sentText(_ transfer: TransferProgress, _ elapsed: Double) -> String {
+        var text = " read, \(Rendering.size(transfer.bytesSent)) sent in \(transfer.partsSent) parts"
+        if transfer.partsPresent > 0 { text += " (\(transfer.partsPresent) were there)" }
+        if transfer.retries > 0 { text += ", \(transfer.retries) retries" }
+        let rate = elapsed > 0 ? Double(transfer.bytesSent) / elapsed / 1e6 : 0
+        return text + ", \(Rendering.fixed(rate, digits: 0)) MB/s"
+    }
+
+    /// Seconds to go, if the rest takes as long as what is done.
+    private func left(_ done: UInt64, _ total: UInt64, _ elapsed: Double) -> Double? {
+        guard done > 0, done < total, elapsed > 1 else { return nil }
+        return elapsed / Double(done) * Double(total - done)
     }
 }
 

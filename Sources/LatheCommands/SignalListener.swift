@@ -5,23 +5,56 @@ internal import ImagePipeline
 /// Turns SIGINT, SIGTERM and SIGHUP into a request to stop.
 enum SignalListener {
     /// How long the work may take to stop by itself: a pipe whose reader sleeps can keep it longer.
-    private static let patienceSeconds: UInt32 = 2
+    static let defaultPatienceSeconds = 2
 
     /// Listens on a thread of its own, so that nothing runs inside a signal handler; threads started later inherit the mask.
-    static func cancel(_ cancellation: CancellationFlag) {
+    ///
+    /// A second signal ends the process at once.
+    static func cancel(_ cancellation: CancellationFlag, patienceSeconds: Int = defaultPatienceSeconds) {
+        let signals = block()
+        BackgroundThread.start {
+            guard signals.wait() else { return }
+            cancellation.cancel()
+            signals.wait(seconds: patienceSeconds)
+            // The unfinished destination has no name, so leaving at once leaves nothing behind.
+            _exit(ExitStatus.interrupted.rawValue)
+        }
+    }
+
+    /// The signals that somebody waits for.
+    struct Signals: Sendable {
+        fileprivate let watched: sigset_t
+
+        /// Waits until one comes; false where that can't be.
+        fileprivate func wait() -> Bool {
+            var watched = watched
+            var number: Int32 = 0
+            return unsafe sigwait(&watched, &number) == 0
+        }
+
+        /// Waits until one comes, or so long.
+        fileprivate func wait(seconds: Int) {
+            var watched = watched
+            var patience = timespec(tv_sec: seconds, tv_nsec: 0)
+            _ = unsafe sigtimedwait(&watched, nil, &patience)
+        }
+    }
+
+    /// Keeps the signals from this thread and from those that it starts from now on.
+    static func block() -> Signals {
         var signals = sigset_t()
         unsafe sigemptyset(&signals)
         // What the caller has us ignore, as nohup does with SIGHUP, would reach sigwait all the same.
         for number in [SIGINT, SIGTERM, SIGHUP] where !isIgnored(number) { unsafe sigaddset(&signals, number) }
         unsafe pthread_sigmask(SIG_BLOCK, &signals, nil)
-        let watched = signals
+        return Signals(watched: signals)
+    }
+
+    /// Returns when a signal comes; the next one after that ends the process at once.
+    static func wait(for signals: Signals) {
+        _ = signals.wait()
         BackgroundThread.start {
-            var watched = watched
-            var number: Int32 = 0
-            guard unsafe sigwait(&watched, &number) == 0 else { return }
-            cancellation.cancel()
-            sleep(patienceSeconds)
-            // The unfinished destination has no name, so leaving at once leaves nothing behind.
+            guard signals.wait() else { return }
             _exit(ExitStatus.interrupted.rawValue)
         }
     }

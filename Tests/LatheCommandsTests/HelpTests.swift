@@ -3,7 +3,7 @@ import Testing
 
 /// Help, version and completions.
 @Suite struct HelpTests {
-    static let verbs = ["convert", "info", "check", "map", "compare", "digest", "verify", "bench"]
+    static let verbs = ["convert", "export", "info", "check", "map", "compare", "digest", "verify", "serve", "bench"]
     private static let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().appending(path: "testdata/help")
 
@@ -28,11 +28,28 @@ import Testing
                 "-q",
             ]
         ),
+        (
+            "export",
+            [
+                "--bucket", "--prefix", "--object", "--image-format", "--package", "--overwrite", "--checkpoint",
+                "--resume",
+                "--abort-stale", "--parallel", "--part-size", "--limit-rate", "--endpoint", "--region",
+                "--access-key-id",
+                "--access-key-secret", "--security-token", "--signature-version", "--addressing", "--retries",
+            ]
+        ),
         ("info", ["-f", "--output"]), ("check", ["-f", "--output"]), ("map", ["-f", "--output"]),
         ("compare", ["-f", "-F", "-s", "-q", "--output", "--threads"]), ("digest", ["--algorithm", "-f", "--output"]),
         (
             "verify",
             ["-f", "--manifest", "--source", "--source-format", "--repair-from", "-q", "--output", "--threads"]
+        ),
+        (
+            "serve",
+            [
+                "--oss-only", "--data-directory", "--port", "--host", "--access-key-id", "--access-key-secret",
+                "--credentials-file", "--anonymous", "--domain", "--region", "--verbose", "--output",
+            ]
         ),
         (
             "bench",

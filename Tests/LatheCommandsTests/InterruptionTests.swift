@@ -131,6 +131,8 @@ import Testing
         usleep(30_000)
         process.send(SIGINT)
         let outcome = try process.outcome()
-        #expect(outcome.status == 130 || outcome.status == 0, "\(outcome.testDescription)")
+        // It may have come before the process listened, which is as good.
+        #expect(
+            outcome.status == 130 || outcome.status == 0 || outcome.signal == SIGINT, "\(outcome.testDescription)")
     }
 }

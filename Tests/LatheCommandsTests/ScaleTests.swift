@@ -13,10 +13,7 @@ import Testing
     static let anonymousBytesMax: UInt64 = 64 << 20
 
     /// A debug build takes seconds a TiB for tables that have an entry a block, so it gets a sixteenth of them.
-    ///
-    /// A tar.gz has a kibibyte for each mebibyte of zeros, whatever is done: it too gets a sixteenth.
     private static func size(for variant: OutputVariant) -> UInt64 {
-        if variant.format == .rawPackage { return 1 << 40 }
         #if DEBUG
             if variant.format == .vmdk || variant.format == .vdi { return 1 << 40 }
         #endif
@@ -85,7 +82,7 @@ import Testing
     }
 
     /// RssAnon of a process; 0 where it is gone.
-    private static func anonymousBytes(of process: Int32) -> UInt64 {
+    static func anonymousBytes(of process: Int32) -> UInt64 {
         guard let status = try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8) else { return 0 }
         for line in status.split(separator: "\n") where line.hasPrefix("RssAnon:") {
             let digits = line.filter(\.isNumber)

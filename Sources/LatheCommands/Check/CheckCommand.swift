@@ -17,7 +17,7 @@ struct CheckCommand: ParsableCommand {
     func run() throws {
         try runCommand(failure: { _ in ExitStatus.checkIncomplete }) {
             let image = arguments.image
-            let source = try ImageOpening.source(image)
+            let source = try arguments.store.source(image)
             let format = try arguments.format ?? FormatDetection.detect(source, name: image)
             let found = FormatCatalog.check(source, as: format)
             let report = CheckPayload(found, format: format, path: image)

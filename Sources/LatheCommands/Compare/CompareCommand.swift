@@ -29,6 +29,8 @@ struct CompareCommand: ParsableCommand {
 
     @OptionGroup var flags: WorkFlags
 
+    @OptionGroup(title: "Object Store") var store: StoreArguments
+
     @Argument(help: "The first image.", completion: .file())
     var first: String
 
@@ -65,8 +67,8 @@ struct CompareCommand: ParsableCommand {
         var isOpen = false
         try runCommand(flags, failure: { _ in isOpen ? ExitStatus.compareCannotRead : ExitStatus.compareCannotOpen }) {
             work in
-            let left = try ImageOpening.image(first, format: firstFormat, work.cancellation)
-            let right = try ImageOpening.image(second, format: secondFormat, work.cancellation)
+            let left = try store.image(first, format: firstFormat, work.cancellation)
+            let right = try store.image(second, format: secondFormat, work.cancellation)
             isOpen = true
             let result = try left.compare(with: right, work)
             let identical = result.firstDifference == nil && !(strict && result.sizesDiffer)

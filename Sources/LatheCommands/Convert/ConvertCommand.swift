@@ -32,29 +32,10 @@ struct ConvertCommand: ParsableCommand {
               lathe convert -O qcow2 disk.raw - | ssh host 'cat > disk.qcow2'
             """)
 
-    @Option(
-        name: .customShort("f"),
-        help: ArgumentHelp("The source's format; without it, the content shows.", valueName: "fmt"))
-    var sourceFormat: ImageFormat?
-
     @Option(name: .customShort("O"), help: ArgumentHelp("The format to write.", valueName: "fmt"))
     var format: ImageFormat
 
-    @Option(
-        name: .customShort("o"), help: ArgumentHelp("Options of the format to write; see above.", valueName: "k=v,…"))
-    var options: [String] = []
-
-    @Flag(
-        name: .customShort("c"),
-        help: "Compress: the same as -o subformat=streamOptimized, for vmdk; a raw.tar.gz always is.")
-    var compresses = false
-
-    @Option(
-        name: .customShort("S"),
-        help: ArgumentHelp(
-            "Zeros shorter than this between data of one allocation unit are written rather than left as a hole: 4096 and "
-                + "more; 0 writes all of the disk.", valueName: "size"))
-    var sparseSize = ByteSize(bytes: 4096)
+    @OptionGroup var conversion: ConversionArguments
 
     @Option(
         help: ArgumentHelp(
@@ -95,6 +76,8 @@ struct ConvertCommand: ParsableCommand {
     var quiet = false
 
     @OptionGroup var flags: WorkFlags
+
+    @OptionGroup(title: "Object Store") var store: StoreArguments
 
     @Argument(help: "The image to read; '-' is standard input.", completion: .file())
     var source: String
@@ -140,21 +123,11 @@ struct ConvertCommand: ParsableCommand {
 
     private func makeConversion(_ work: WorkOptions) throws(ImageError) -> Conversion {
         try requireChecksums()
-        var options = try FormatOptions(parsing: options)
-        if compresses {
-            switch FormatCatalog.writtenFormat(of: format, options: options) {
-            case .vmdk: try options.imply("subformat", "streamOptimized", because: "-c")
-            case .rawPackage: break
-            case .raw, .vhd, .qcow2, .vdi:
-                throw ImageError(
-                    .unsupported,
-                    "-c: Lathe does not write \(format.rawValue) compressed; leave -c out, or write a vmdk or raw.tar.gz"
-                )
-            }
-        }
-        let image = try ImageOpening.image(source, format: sourceFormat, work.cancellation)
+        let options = try conversion.formatOptions(format)
+        let image = try store.image(source, format: conversion.sourceFormat, work.cancellation)
         return Conversion(
-            image, to: format, options: options, sparsePolicy: try sparsePolicy(), timestamp: try timestamp(),
+            image, to: format, options: options, sparsePolicy: try conversion.sparsePolicy(),
+            timestamp: try conversion.timestamp(),
             reflink: reflink, trustsHoles: trustHoles, checksums: checksum.selection, work: work)
     }
 
@@ -216,29 +189,5 @@ struct ConvertCommand: ParsableCommand {
                 path: source)
         }
         return ConvertedObject(result: written, object: written.objectCRC64.map { digester.checksums(crc64ecma: $0) })
-    }
-
-    private func sparsePolicy() throws(ImageError) -> SparsePolicy {
-        let size = sparseSize.bytes
-        switch size {
-        case 0: return .noHoles
-        case 4096: return .allHoles
-        case 4097...: return .holesOfAtLeast(size)
-        default:
-            throw ImageError(
-                .invalidOption, "-S \(size) is less than a file-system block; it is 0, for no holes, or 4096 and more")
-        }
-    }
-
-    /// SOURCE_DATE_EPOCH, as reproducible-builds.org specifies it.
-    private func timestamp() throws(ImageError) -> UInt64 {
-        guard let text = unsafe getenv("SOURCE_DATE_EPOCH").map({ unsafe String(cString: $0) }), !text.isEmpty else {
-            return EncoderParameters.defaultTimestamp
-        }
-        guard let seconds = UInt64(text) else {
-            throw ImageError(
-                .invalidOption, "SOURCE_DATE_EPOCH is '\(text)', expected a number of seconds since 1970-01-01 UTC")
-        }
-        return seconds
     }
 }

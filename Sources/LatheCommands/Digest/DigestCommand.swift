@@ -44,6 +44,8 @@ struct DigestCommand: ParsableCommand {
 
     @OptionGroup var flags: WorkFlags
 
+    @OptionGroup(title: "Object Store") var store: StoreArguments
+
     @Argument(help: "The image; '-' is standard input.", completion: .file())
     var image: String
 
@@ -63,7 +65,7 @@ struct DigestCommand: ParsableCommand {
 
     func run() throws {
         try runCommand(flags) { work in
-            let disk = try ImageOpening.image(image, format: format, work.cancellation)
+            let disk = try store.image(image, format: format, work.cancellation)
             let found = try disk.checksums(algorithm.selection, work)
             let digest = found.sha256 ?? found.sha256Tree ?? String(found.crc64ecma)
             let report = Report(

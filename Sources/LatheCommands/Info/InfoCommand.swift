@@ -13,7 +13,7 @@ struct InfoCommand: ParsableCommand {
 
     func run() throws {
         try runCommand {
-            let image = try ImageOpening.image(arguments.image, format: arguments.format)
+            let image = try arguments.open()
             let report = InfoReport(image, path: arguments.image)
             try Rendering.render(report, as: arguments.output) { report.text }
         }

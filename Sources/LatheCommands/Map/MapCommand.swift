@@ -17,7 +17,7 @@ struct MapCommand: ParsableCommand {
     func run() throws {
         try runCommand {
             var lines = MapLines(arguments.output, path: arguments.image)
-            var walk = ExtentWalk(try ImageOpening.image(arguments.image, format: arguments.format))
+            var walk = ExtentWalk(try arguments.open())
             var pending: MappedExtent?
             while let extent = try walk.next() {
                 if pending?.absorb(extent) ?? false { continue }

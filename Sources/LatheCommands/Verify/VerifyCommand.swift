@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import ImageExport
 internal import ImageFiles
 internal import ImageFormats
 internal import ImageModel
@@ -20,6 +21,8 @@ struct VerifyCommand: ParsableCommand {
             copy that has it whole, or made anew from a disk of the same content in any format, the raw source for one. \
             Nothing is written that does not have the part's CRC-64 by the manifest.
 
+            An object in a store (oss://BUCKET/KEY, s3://BUCKET/KEY) is held against the manifest beside it             (KEY.manifest.json): by what the store says, without reading it; with --deep by reading all of it and keeping             nothing; with --download by fetching it into a file, which then is checked and kept if nothing is wrong. A local             copy is repaired with --repair-from oss://BUCKET/KEY by fetching its bad parts alone.
+
             Exit codes: 0 every image is whole, 1 it can't be told of one, 2 one is damaged. Without manifest and source, whole \
             means that the structure is sound and all of the disk can be read.
 
@@ -27,6 +30,8 @@ struct VerifyCommand: ParsableCommand {
               lathe verify --manifest disk.qcow2.json disk.qcow2
               lathe verify --source disk.raw disk.qcow2 disk.vhd disk.vmdk
               lathe verify --manifest disk.qcow2.json --repair-from disk.raw disk.qcow2
+              lathe verify oss://images/disk.qcow2
+              lathe verify --download disk.qcow2 oss://images/disk.qcow2
             """)
 
     @Option(
@@ -56,6 +61,17 @@ struct VerifyCommand: ParsableCommand {
             valueName: "path"), completion: .file())
     var repairFrom: [String] = []
 
+    @Flag(help: "Read objects in a store, whole, rather than go by what the store says of them.")
+    var deep = false
+
+    @Option(
+        help: ArgumentHelp("Fetch the object into this file, and keep it if nothing is wrong.", valueName: "path"),
+        completion: .file())
+    var download: String?
+
+    @Flag(help: "With --download: replace the file if it exists.")
+    var overwrite = false
+
     @Option(help: "For people or for programs.")
     var output: OutputFormat = .human
 
@@ -64,7 +80,9 @@ struct VerifyCommand: ParsableCommand {
 
     @OptionGroup var flags: WorkFlags
 
-    @Argument(help: "The images.", completion: .file())
+    @OptionGroup(title: "Object Store") var store: StoreArguments
+
+    @Argument(help: "The images: files, oss://BUCKET/KEY or s3://BUCKET/KEY.", completion: .file())
     var images: [String]
 
     func validate() throws {
@@ -77,6 +95,8 @@ struct VerifyCommand: ParsableCommand {
         if !repairFrom.isEmpty, manifest.isEmpty {
             throw ValidationError("--repair-from needs --manifest: only a manifest says which parts are damaged.")
         }
+        if download != nil, images.count != 1 { throw ValidationError("--download is for one object at a time.") }
+        if overwrite, download == nil { throw ValidationError("--overwrite goes with --download.") }
     }
 
     func run() throws {
@@ -105,8 +125,17 @@ struct VerifyCommand: ParsableCommand {
         var result = VerifyResult(path: path, manifestPath: manifestPath)
         do throws(ImageError) {
             var manifest: Manifest?
-            if let manifestPath { manifest = try Manifest(source: FileSource(path: manifestPath)) }
-            result.report = try examine(path, manifest, work)
+            if let manifestPath { manifest = try Manifest(source: store.source(manifestPath, work.cancellation)) }
+            if let location = try StoreLocation(object: path) {
+                result.report = try examine(location, manifest, work)
+                return result
+            }
+            guard download == nil else {
+                throw ImageError(
+                    .invalidOption,
+                    "--download fetches an object from a store: name it as oss://BUCKET/KEY or s3://BUCKET/KEY")
+            }
+            result.report = try examine(try FileSource(path: path), manifest, work)
             if let manifest, !repairFrom.isEmpty, result.report?.needsRepair(manifest) ?? false {
                 try repair(path, manifest, work, &result)
             }
@@ -117,13 +146,43 @@ struct VerifyCommand: ParsableCommand {
         return result
     }
 
-    private func examine(_ path: String, _ manifest: Manifest?, _ work: WorkOptions) throws(ImageError)
+    /// Verifies an object in a store, as deep as was asked for.
+    private func examine(_ location: StoreLocation, _ given: Manifest?, _ work: WorkOptions) throws(ImageError)
+        -> VerificationReport?
+    {
+        guard repairFrom.isEmpty else {
+            throw ImageError(
+                .invalidOption, "an object can't be repaired where it is: export it again, with --overwrite")
+        }
+        let remote = try RemoteImage(location, in: store, manifest: given, work.cancellation)
+        if let download { return try fetch(remote, into: download, work) }
+        if deep || source != nil || format != nil {
+            return try examine(remote.source(), remote.manifest, work.overNetwork(flags))
+        }
+        return try remote.storesWord()
+    }
+
+    /// Fetches an object, and keeps the file if nothing is wrong with it.
+    private func fetch(_ remote: RemoteImage, into path: String, _ work: WorkOptions) throws(ImageError)
+        -> VerificationReport
+    {
+        let sink = try FileSink(path: path, replacing: overwrite)
+        let download = ObjectDownload(
+            remote.key, in: remote.store, manifest: remote.manifest, parallel: max(4, work.threads),
+            cancellation: work.cancellation)
+        _ = try download.run(into: sink)
+        let report = try examine(sink.writtenSource(), remote.manifest, work)
+        if report.verdict != .damaged { try sink.commit() }
+        return report
+    }
+
+    private func examine(_ image: any ImageSource, _ manifest: Manifest?, _ work: WorkOptions) throws(ImageError)
         -> VerificationReport
     {
         var reference: DiskImage?
-        if let source { reference = try DiskImage(FileSource(path: source), format: sourceFormat) }
+        if let source { reference = try store.image(source, format: sourceFormat, work.cancellation) }
         let verification = Verification(
-            try FileSource(path: path), format: format, manifest: manifest, reference: reference, work: work)
+            image, format: format, manifest: manifest, reference: reference, work: work)
         return try verification.run()
     }
 
@@ -132,8 +191,8 @@ struct VerifyCommand: ParsableCommand {
     {
         var donors: [RepairDonor] = []
         for donor in repairFrom {
-            let source = try FileSource(path: donor)
-            guard !source.isFile(at: path) else {
+            let source = try store.source(donor, work.cancellation)
+            if let file = source as? FileSource, file.isFile(at: path) {
                 throw ImageError(
                     .invalidOption, "an image can't be repaired from itself; name another copy", path: donor)
             }
@@ -146,7 +205,7 @@ struct VerifyCommand: ParsableCommand {
         ) {
             () throws(ImageError) in try ScratchSpool()
         }
-        result.report = try examine(path, manifest, work)
+        result.report = try examine(try FileSource(path: path), manifest, work)
     }
 }
 

@@ -1,0 +1,221 @@
+internal import ArgumentParser
+internal import Glibc
+internal import ImageExport
+internal import ImageFormats
+internal import ImageModel
+internal import ImagePipeline
+internal import ObjectStorage
+
+struct ExportCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "export",
+        abstract: "Write a disk into an object store, in one pass and checked end to end.",
+        discussion: """
+            The disk is converted while it is read, and goes up in parts while it is converted: there is no temporary file. \
+            Every part is checked by the store, and the whole object when it is there; beside it goes its manifest \
+            (<object>.manifest.json), by which 'lathe verify' checks it later. The object appears whole or not at all.
+
+            The object's name is [<prefix>_]<name>.<ext>, where <name> is the source's without its extension.
+
+            \(StoreArguments.explanation)
+
+            Examples:
+              lathe export --bucket images --image-format qcow2 disk.raw
+              lathe export --endpoint /srv/store --bucket images --prefix nightly disk.raw
+              lathe export --bucket s3://images --region eu-central-1 --resume disk.raw
+              lathe export --bucket images --package tar.gz disk.raw
+              lathe export --bucket images --abort-stale
+            """)
+
+    @Option(help: ArgumentHelp("The bucket: a name, oss://NAME or s3://NAME.", valueName: "bucket"))
+    var bucket: String
+
+    @Option(help: ArgumentHelp("1 to 30 letters and digits in front of the name.", valueName: "text"))
+    var prefix: String?
+
+    @Option(
+        help: ArgumentHelp("What the image is called; without it, the source's name says it.", valueName: "name"))
+    var name: String?
+
+    @Option(
+        help: ArgumentHelp("The object's whole key, in place of prefix, name and extension.", valueName: "key"))
+    var object: String?
+
+    @Option(
+        name: [.customShort("O"), .customLong("image-format")],
+        help: ArgumentHelp("The format to write: raw, vhd, qcow2, vmdk or vdi.", valueName: "fmt"))
+    var format: ImageFormat = .raw
+
+    @Option(
+        name: .customLong("package"),
+        help: ArgumentHelp("tar.gz packs a raw image as ECS ExportImage does.", valueName: "how"))
+    var package: Packaging?
+
+    @OptionGroup var conversion: ConversionArguments
+
+    @Flag(help: "Replace the object and its manifest if they exist.")
+    var overwrite = false
+
+    @Option(
+        help: ArgumentHelp(
+            "What to compute of the content: crc64ecma always, sha256 or sha256-tree too.", valueName: "list"))
+    var checksum = ChecksumList(selection: .crc64ecma)
+
+    @Option(
+        help: ArgumentHelp(
+            "Keep in this file what it takes to go on: after a crash or a lost network the same command goes on where it was. "
+                + "Nothing is aborted then.", valueName: "file"),
+        completion: .file())
+    var checkpoint: String?
+
+    @Flag(help: "The same, with a file that Lathe keeps for this object.")
+    var resume = false
+
+    @OptionGroup var attributes: AttributeArguments
+    @OptionGroup var transfer: TransferArguments
+    @OptionGroup(title: "Object Store") var store: StoreArguments
+
+    @Flag(help: "Remove what uploads left that were begun and never ended, in place of an export.")
+    var abortStale = false
+
+    @Option(
+        help: ArgumentHelp(
+            "With --abort-stale: only what was begun so long ago, in hours.", valueName: "hours"))
+    var olderThan: UInt64 = 24
+
+    @Flag(help: "With --abort-stale: only list them.")
+    var dryRun = false
+
+    @Option(help: "What to print when done.")
+    var output: OutputFormat = .human
+
+    @Flag(name: .customShort("q"), help: "Print nothing but errors.")
+    var quiet = false
+
+    @OptionGroup var flags: WorkFlags
+
+    @Argument(help: "The image to read.", completion: .file())
+    var source: String?
+
+    func validate() throws {
+        if abortStale {
+            if source != nil { throw ValidationError("--abort-stale exports nothing: leave the source out.") }
+        } else if source == nil {
+            throw ValidationError("Name the image to export.")
+        }
+        if dryRun, !abortStale { throw ValidationError("--dry-run goes with --abort-stale.") }
+        if object != nil, prefix != nil || name != nil {
+            throw ValidationError("--object is the whole key: leave --prefix and --name out.")
+        }
+        if checkpoint != nil, resume { throw ValidationError("--checkpoint and --resume are one thing: give one.") }
+        if package != nil, format != .raw { throw ValidationError("--package is for raw.") }
+    }
+
+    func run() throws {
+        let progress = TransferProgress()
+        // To take back what was sent takes the store's answer, and that its time.
+        try runCommand(flags, transfer: progress, patienceSeconds: 20) { work, reporter in
+            let location = try StoreLocation(bucket: bucket)
+            let store = try store.open(location, creating: true, cancellation: work.cancellation) { error in
+                progress.retry()
+                reporter.tell(.retry, "\(error); trying again")
+            }
+            if abortStale { return try removeStale(in: store, work) }
+            guard let source else { return }
+            let start = ContinuousClock.now
+            var export = try makeExport(of: source, to: store, work)
+            export.progress = progress
+            export.onNote = { reporter.tell(.note, $0) }
+            let result = try export.run()
+            guard !quiet else { return }
+            let report = ExportReport(
+                source: source, store: store.name, result: result, progress: progress,
+                seconds: (ContinuousClock.now - start).seconds)
+            try Rendering.render(report, as: output) { report.sentence }
+        }
+    }
+
+    private func makeExport(of source: String, to store: any ObjectStore, _ work: WorkOptions) throws(ImageError)
+        -> ObjectExport
+    {
+        guard !checksum.selection.isEmpty else {
+            throw ImageError(.invalidOption, "an export is checked by checksums: '--checksum none' is not for it")
+        }
+        let name = try imageName(source)
+        var options = try conversion.formatOptions(format)
+        if let package {
+            try options.imply("package", package.rawValue, because: "--package")
+            try options.imply("member", "\(name).raw", because: "--package")
+        }
+        let key = try objectKey(name)
+        let image = try self.store.image(source, format: conversion.sourceFormat, work.cancellation)
+        let made = Conversion(
+            image, to: format, options: options, sparsePolicy: try conversion.sparsePolicy(),
+            timestamp: try conversion.timestamp(), checksums: checksum.selection, work: work)
+        return ObjectExport(
+            made, to: store, as: key, attributes: try attributes.attributes(), replacing: overwrite,
+            transfer: transfer.options(work.cancellation), checkpointPath: try checkpointPath(store, key))
+    }
+
+    private func objectKey(_ name: String) throws(ImageError) -> ObjectKey {
+        if let object { return try ObjectKey.checked(object) }
+        let suffix = format.rawValue + (package.map { "." + $0.rawValue } ?? "")
+        return try ExportName.key(prefix: prefix, name: name, suffix: suffix)
+    }
+
+    /// What the image is to be called, or else the source's name without directories and its last extension.
+    private func imageName(_ source: String) throws(ImageError) -> String {
+        if let name { return name }
+        let last = source.split(separator: "/").last.map(String.init) ?? source
+        guard last != "-", !last.isEmpty else {
+            throw ImageError(.invalidOption, "standard input has no name: give one with '--name' or '--object'")
+        }
+        guard let dot = last.lastIndex(of: "."), dot != last.startIndex else { return last }
+        return String(last[..<dot])
+    }
+
+    private func checkpointPath(_ store: any ObjectStore, _ key: ObjectKey) throws(ImageError) -> String? {
+        guard resume else { return checkpoint }
+        let name = StateDirectory.fileName(for: "\(store.location)/\(key)")
+        return try StateDirectory.path(of: "checkpoints/\(name).json")
+    }
+
+    // MARK: What others left
+
+    private func removeStale(in store: any ObjectStore, _ work: WorkOptions) throws {
+        let begin = prefix.map { $0 + "_" } ?? object ?? ""
+        let now = UInt64(max(0, time(nil)))
+        var report = StaleReport(store: store.name, removed: !dryRun, uploads: [])
+        do throws(StoreError) {
+            for upload in try store.uploads(prefix: begin) {
+                let age = now - min(now, upload.initiated ?? now)
+                guard age / 3600 >= olderThan else { continue }
+                if work.cancellation?.isCancelled ?? false { throw StoreError(.cancelled, "stopped on request") }
+                // One that was completed or aborted meanwhile is no longer left over.
+                let isThere = dryRun ? true : try abort(upload, in: store)
+                guard isThere else { continue }
+                report.uploads.append(.init(key: upload.key.description, uploadID: upload.id, ageSeconds: age))
+            }
+        } catch {
+            throw error.imageError
+        }
+        guard !quiet else { return }
+        try Rendering.render(report, as: output) { report.text }
+    }
+
+    /// - Returns: false where there is no such upload any more.
+    private func abort(_ upload: MultipartUpload, in store: any ObjectStore) throws(StoreError) -> Bool {
+        do throws(StoreError) {
+            try store.abort(upload)
+            return true
+        } catch {
+            if error.code == .noSuchUpload { return false }
+            throw error
+        }
+    }
+}
+
+/// `--package`.
+enum Packaging: String, ExpressibleByArgument, CaseIterable {
+    case tarGzip = "tar.gz"
+}

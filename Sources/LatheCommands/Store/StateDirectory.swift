@@ -1,0 +1,43 @@
+internal import FoundationEssentials
+internal import Glibc
+internal import ImageCodecs
+internal import ImageModel
+
+/// Where Lathe keeps files of its own that the user did not name (XDG Base Directory Specification).
+enum StateDirectory {
+    /// A path in `$XDG_STATE_HOME/lathe`, or `~/.local/state/lathe`; the directories are made.
+    static func path(of file: String) throws(ImageError) -> String {
+        let path = try base("XDG_STATE_HOME", ".local/state") + "/lathe/" + file
+        let directory = String(path[..<(path.lastIndex(of: "/") ?? path.endIndex)])
+        do {
+            try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        } catch {
+            throw ImageError(.inputOutput, "the directory can't be made", path: directory, cause: error)
+        }
+        return path
+    }
+
+    /// Where objects go when no store is named: `$XDG_DATA_HOME/lathe/store`, or `~/.local/share/lathe/store`.
+    static func storePath() throws(ImageError) -> String { try base("XDG_DATA_HOME", ".local/share") + "/lathe/store" }
+
+    /// A file name that stands for a text.
+    static func fileName(for text: String) -> String {
+        String(CRC64.checksum(Array(text.utf8).span), radix: 16)
+    }
+
+    private static func base(_ variable: String, _ folder: String) throws(ImageError) -> String {
+        if let named = environment(variable), named.hasPrefix("/") { return named }
+        guard let home = environment("HOME") else {
+            throw ImageError(
+                .invalidOption,
+                "there is no HOME in the environment, so Lathe has no place for files of its own; set it")
+        }
+        return home + "/" + folder
+    }
+
+    /// A variable of the environment that is set and not empty.
+    static func environment(_ name: String) -> String? {
+        let value = unsafe getenv(name).map { unsafe String(cString: $0) }
+        return value?.isEmpty ?? true ? nil : value
+    }
+}
