@@ -70,7 +70,7 @@ struct CompareCommand: ParsableCommand {
             let left = try store.image(first, format: firstFormat, work.cancellation)
             let right = try store.image(second, format: secondFormat, work.cancellation)
             isOpen = true
-            let result = try left.compare(with: right, work)
+            let result = try left.compare(with: right, work.reading(left, right, flags: flags))
             let identical = result.firstDifference == nil && !(strict && result.sizesDiffer)
             let report = Report(
                 identical: identical, sizesDiffer: result.sizesDiffer, firstDifference: result.firstDifference?.bytes)

@@ -127,8 +127,8 @@ struct ConvertCommand: ParsableCommand {
         let image = try store.image(source, format: conversion.sourceFormat, work.cancellation)
         return Conversion(
             image, to: format, options: options, sparsePolicy: try conversion.sparsePolicy(),
-            timestamp: try conversion.timestamp(),
-            reflink: reflink, trustsHoles: trustHoles, checksums: checksum.selection, work: work)
+            timestamp: try conversion.timestamp(), reflink: reflink, trustsHoles: trustHoles,
+            checksums: checksum.selection, work: work.reading(image, flags: flags))
     }
 
     private func convertToFile(_ conversion: Conversion, _ work: WorkOptions) throws(ImageError) -> ConvertedObject {

@@ -66,7 +66,7 @@ struct DigestCommand: ParsableCommand {
     func run() throws {
         try runCommand(flags) { work in
             let disk = try store.image(image, format: format, work.cancellation)
-            let found = try disk.checksums(algorithm.selection, work)
+            let found = try disk.checksums(algorithm.selection, work.reading(disk, flags: flags))
             let digest = found.sha256 ?? found.sha256Tree ?? String(found.crc64ecma)
             let report = Report(
                 filename: image, format: disk.format.rawValue, virtualSize: disk.virtualSize,

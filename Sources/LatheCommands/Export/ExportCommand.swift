@@ -116,11 +116,14 @@ struct ExportCommand: ParsableCommand {
         // To take back what was sent takes the store's answer, and that its time.
         try runCommand(flags, transfer: progress, patienceSeconds: 20) { work, reporter in
             let location = try StoreLocation(bucket: bucket)
-            let store = try store.open(location, creating: true, cancellation: work.cancellation) { error in
+            let store = try store.open(location, creating: !abortStale, cancellation: work.cancellation) { error in
                 progress.retry()
                 reporter.tell(.retry, "\(error); trying again")
             }
-            if abortStale { return try removeStale(in: store, work) }
+            if abortStale {
+                if !dryRun { try self.store.sweep(location, olderThan: min(olderThan, 1 << 32) * 3600) }
+                return try removeStale(in: store, work)
+            }
             guard let source else { return }
             let start = ContinuousClock.now
             var export = try makeExport(of: source, to: store, work)
@@ -151,7 +154,8 @@ struct ExportCommand: ParsableCommand {
         let image = try self.store.image(source, format: conversion.sourceFormat, work.cancellation)
         let made = Conversion(
             image, to: format, options: options, sparsePolicy: try conversion.sparsePolicy(),
-            timestamp: try conversion.timestamp(), checksums: checksum.selection, work: work)
+            timestamp: try conversion.timestamp(), checksums: checksum.selection,
+            work: work.reading(image, flags: flags))
         return ObjectExport(
             made, to: store, as: key, attributes: try attributes.attributes(), replacing: overwrite,
             transfer: transfer.options(work.cancellation), checkpointPath: try checkpointPath(store, key))

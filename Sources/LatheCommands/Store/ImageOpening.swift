@@ -37,4 +37,9 @@ extension WorkOptions {
         if flags.threads == nil { work.threads = max(work.threads, 8) }
         return work
     }
+
+    /// The same work over images of which any may be in a store.
+    func reading(_ images: DiskImage..., flags: WorkFlags) -> WorkOptions {
+        images.contains { $0.source is StoreSource } ? overNetwork(flags) : self
+    }
 }

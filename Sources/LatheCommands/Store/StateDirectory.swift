@@ -8,17 +8,24 @@ enum StateDirectory {
     /// A path in `$XDG_STATE_HOME/lathe`, or `~/.local/state/lathe`; the directories are made.
     static func path(of file: String) throws(ImageError) -> String {
         let path = try base("XDG_STATE_HOME", ".local/state") + "/lathe/" + file
-        let directory = String(path[..<(path.lastIndex(of: "/") ?? path.endIndex)])
+        try make(String(path[..<(path.lastIndex(of: "/") ?? path.endIndex)]))
+        return path
+    }
+
+    /// Where objects go when no store is named: `$XDG_DATA_HOME/lathe/store`, or `~/.local/share/lathe/store`, which is made.
+    static func storePath() throws(ImageError) -> String {
+        let path = try base("XDG_DATA_HOME", ".local/share") + "/lathe/store"
+        try make(path)
+        return path
+    }
+
+    private static func make(_ directory: String) throws(ImageError) {
         do {
             try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         } catch {
             throw ImageError(.inputOutput, "the directory can't be made", path: directory, cause: error)
         }
-        return path
     }
-
-    /// Where objects go when no store is named: `$XDG_DATA_HOME/lathe/store`, or `~/.local/share/lathe/store`.
-    static func storePath() throws(ImageError) -> String { try base("XDG_DATA_HOME", ".local/share") + "/lathe/store" }
 
     /// A file name that stands for a text.
     static func fileName(for text: String) -> String {

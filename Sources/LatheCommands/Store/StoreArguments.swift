@@ -88,6 +88,16 @@ struct StoreArguments: ParsableArguments {
         }
     }
 
+    /// Removes what killed processes left in a store that is a directory, other than uploads; other stores see to it themselves.
+    func sweep(_ location: StoreLocation, olderThan seconds: UInt64) throws(ImageError) {
+        do throws(StoreError) {
+            guard let directory = try bucket(location, creating: false) as? DirectoryBucket else { return }
+            _ = try directory.sweep(olderThan: seconds)
+        } catch {
+            throw error.imageError
+        }
+    }
+
     private func bucket(_ location: StoreLocation, creating: Bool) throws(StoreError) -> any ObjectStore {
         let environment = ProcessInfo.processInfo.environment
         let given = StoreSettings(

@@ -1,0 +1,210 @@
+import Foundation
+import LatheTestSupport
+import Testing
+
+/// What users of `export`, and of images in a store, see: names, reports, refusals; with a directory as the store.
+@Suite struct ExportTests {
+    private let directory: TemporaryDirectory
+    private let source: String
+    private var store: String { directory.file("store") }
+
+    init() throws {
+        directory = try TemporaryDirectory()
+        source = directory.file("my.disk.raw")
+        try Data(Content.mixed(length: 5 << 20 | 512, seed: 81)).write(to: URL(filePath: source))
+    }
+
+    /// Keys and endpoints of whoever runs the tests do not matter here.
+    private var environment: [String: String] {
+        [
+            "HOME": directory.path, "XDG_DATA_HOME": "", "XDG_STATE_HOME": "", "OSS_ENDPOINT": "", "OSS_REGION": "",
+            "OSS_ACCESS_KEY_ID": "", "OSS_ACCESS_KEY_SECRET": "",
+        ]
+    }
+
+    private func export(_ arguments: String..., bucket: String = "images") throws -> Outcome {
+        try lathe(
+            ["export", "--endpoint", store, "--bucket", bucket] + arguments + [source], environment: environment)
+    }
+
+    private func stored(_ key: String) throws -> Data { try Data(contentsOf: URL(filePath: "\(store)/images/\(key)")) }
+
+    private func converted(_ arguments: [String]) throws -> (image: Data, manifest: Data) {
+        let image = directory.file("offline.img")
+        let outcome = try lathe(
+            ["convert", "-q", "--overwrite", "-f", "raw", "--manifest", directory.file("offline.json")] + arguments
+                + [source, image])
+        #expect(outcome.status == 0, "\(outcome.testDescription)")
+        return (
+            try Data(contentsOf: URL(filePath: image)),
+            try Data(contentsOf: URL(filePath: directory.file("offline.json")))
+        )
+    }
+
+    @Test(arguments: OutputVariant.all) func theObjectAndItsManifestAreThoseOfAConversion(variant: OutputVariant) throws
+    {
+        let outcome = try lathe(
+            [
+                "export", "-q", "-f", "raw", "--endpoint", store, "--bucket", "images", "--object", "o", "--part-size",
+                "300k",
+            ]
+                + variant.arguments + [source], environment: environment)
+        #expect(outcome.status == 0, "\(outcome.testDescription)")
+        let expected = try converted(variant.arguments)
+        let isSame = try stored("o") == expected.image
+        #expect(isSame)
+        #expect(try stored("o.manifest.json") == expected.manifest)
+    }
+
+    @Test(arguments: [
+        ([], "my.disk.raw"), (["-O", "qcow2"], "my.disk.qcow2"), (["--prefix", "Nightly7"], "Nightly7_my.disk.raw"),
+        (["--name", "root", "-O", "vdi"], "root.vdi"), (["--prefix", "a", "--name", "b", "-O", "vhd"], "a_b.vhd"),
+        (["--object", "deep/er/key"], "deep/er/key"), (["--package", "tar.gz"], "my.disk.raw.tar.gz"),
+    ]) func theObjectIsCalledAsItsOptionsSay(arguments: [String], key: String) throws {
+        let outcome = try lathe(
+            ["export", "--output", "json", "--endpoint", store, "--bucket", "images"] + arguments + [source],
+            environment: environment)
+        #expect(outcome.status == 0, "\(outcome.testDescription)")
+        #expect(try !stored(key).isEmpty)
+        #expect(try !stored(key + ".manifest.json").isEmpty)
+    }
+
+    @Test(arguments: ["a_b", "", "ü", String(repeating: "a", count: 31), "a-b"]) func aPrefixIsLettersAndDigits(
+        prefix: String
+    ) throws {
+        let outcome = try export("--prefix", prefix)
+        #expect(outcome.status == 1)
+        #expect(outcome.errors.contains("1 to 30 letters"), "\(outcome.testDescription)")
+        #expect(!FileManager.default.fileExists(atPath: "\(store)/images/\(prefix)_my.disk.raw"))
+    }
+
+    @Test(arguments: [
+        ["--object", "k", "--prefix", "a"], ["--package", "zip"], ["--package", "tar.gz", "-O", "vhd"],
+        ["--parallel", "0"], ["--parallel", "65"], ["--limit-rate", "0"], ["--checkpoint", "c", "--resume"],
+        ["--dry-run"], ["--retries", "-1"], ["--signature-version", "v2"], ["--encryption-key", "k"],
+    ]) func aWrongCommandLineIsExit64(arguments: [String]) throws {
+        let outcome = try lathe(
+            ["export", "--endpoint", store, "--bucket", "images"] + arguments + [source], environment: environment)
+        #expect(outcome.status == 64, "\(outcome.testDescription)")
+    }
+
+    @Test func anObjectThatIsThereIsReplacedOnlyWhenAskedTo() throws {
+        #expect(try export().status == 0)
+        let again = try export()
+        #expect(again.status == 1)
+        #expect(again.errors.contains("--overwrite"))
+        #expect(try export("--overwrite").status == 0)
+    }
+
+    @Test func withNothingConfiguredTheStoreIsADirectoryOfLathesOwn() throws {
+        let outcome = try lathe(["export", "--bucket", "images", source], environment: environment)
+        #expect(outcome.status == 0, "\(outcome.testDescription)")
+        let path = directory.file(".local/share/lathe/store/images/my.disk.raw")
+        #expect(try Data(contentsOf: URL(filePath: path)) == Data(contentsOf: URL(filePath: source)))
+        let verified = try lathe(["verify", "oss://images/my.disk.raw"], environment: environment)
+        #expect(verified.status == 0, "\(verified.testDescription)")
+    }
+
+    @Test func aKeyWithoutAnEndpointOrRegionIsAskedForOne() throws {
+        var environment = environment
+        environment["OSS_ACCESS_KEY_ID"] = "id"
+        environment["OSS_ACCESS_KEY_SECRET"] = "very-secret"
+        let outcome = try lathe(["export", "--bucket", "images", source], environment: environment)
+        #expect(outcome.status == 1)
+        #expect(outcome.errors.contains("region"), "\(outcome.testDescription)")
+        #expect(!outcome.errors.contains("very-secret"))
+    }
+
+    @Test func theReportTellsWhatWasSent() throws {
+        let outcome = try export("--output", "json", "-O", "qcow2", "--part-size", "512k", "--metadata", "owner=me")
+        let report = try JSONDecoder().decode(JSONValue.self, from: outcome.output)
+        let expected = try converted(["-O", "qcow2"]).image
+        #expect(report["object-length"]?.number == UInt64(expected.count))
+        #expect(report["checked-by-store"] == .flag(true))
+        #expect(report["metadata"] == .flag(true))
+        let parts = (expected.count + (512 << 10) - 1) / (512 << 10)
+        #expect(report["parts-sent"]?.number == UInt64(parts))
+        #expect((report["bytes-sent"]?.number ?? 0) >= UInt64(expected.count))
+        #expect(report["retries"]?.number == 0)
+    }
+
+    @Test func progressInJSONIsALineAnEvent() throws {
+        let outcome = try export("--progress", "json", "-q")
+        let lines = try outcome.errors.split(separator: "\n").map {
+            try JSONDecoder().decode(JSONValue.self, from: Data($0.utf8))
+        }
+        #expect(!lines.isEmpty)
+        for line in lines {
+            #expect(line["event"] == .text("progress"))
+            for key in ["done", "total", "sent", "parts", "parts-present", "retries"] {
+                #expect(line[key]?.number != nil, "\(key)")
+            }
+        }
+        #expect(lines.last?["done"] == lines.last?["total"])
+    }
+
+    @Test func imagesInAStoreAreReadByEveryVerb() throws {
+        #expect(try export("-O", "qcow2").status == 0)
+        let location = "oss://images/my.disk.qcow2"
+        let local = directory.file("local.qcow2")
+        try stored("my.disk.qcow2").write(to: URL(filePath: local))
+        for verb in [["map"], ["map", "--output", "json"], ["check", "--output", "json"], ["digest"]] {
+            let near = try lathe(verb + [local])
+            let far = try lathe(verb + ["--endpoint", store, location], environment: environment)
+            #expect(far.status == near.status, "\(far.testDescription)")
+            #expect(far.text.replacing(location, with: local) == near.text, "\(verb)")
+        }
+        let info = try lathe(["info", "--endpoint", store, location], environment: environment)
+        #expect(info.text.contains("virtual size: 5"), "\(info.testDescription)")
+        let compared = try lathe(["compare", "--endpoint", store, source, location], environment: environment)
+        #expect(compared.status == 0, "\(compared.testDescription)")
+        let back = directory.file("back.raw")
+        let outcome = try lathe(
+            ["convert", "--endpoint", store, "-O", "raw", location, back], environment: environment)
+        #expect(outcome.status == 0, "\(outcome.testDescription)")
+        let isSame = try Data(contentsOf: URL(filePath: back)) == Data(contentsOf: URL(filePath: source))
+        #expect(isSame)
+    }
+
+    @Test func verifyTellsADamagedObjectFromAWholeOne() throws {
+        #expect(try export("-O", "vdi").status == 0)
+        let location = "oss://images/my.disk.vdi"
+        for depth in [[], ["--deep"]] {
+            let whole = try lathe(["verify", "--endpoint", store] + depth + [location], environment: environment)
+            #expect(whole.status == 0, "\(whole.testDescription)")
+        }
+        let path = "\(store)/images/my.disk.vdi"
+        var bytes = try Data(contentsOf: URL(filePath: path))
+        bytes[3 << 20] ^= 1
+        try bytes.write(to: URL(filePath: path))
+        for depth in [[], ["--deep"], ["--download", directory.file("copy.vdi")]] {
+            let damaged = try lathe(["verify", "--endpoint", store] + depth + [location], environment: environment)
+            #expect(damaged.status != 0, "\(damaged.testDescription)")
+        }
+        #expect(!FileManager.default.fileExists(atPath: directory.file("copy.vdi")))
+    }
+
+    @Test func anObjectWithoutAManifestCanNotBeJudgedWithoutReadingIt() throws {
+        #expect(try export("-O", "vhd").status == 0)
+        try FileManager.default.removeItem(atPath: "\(store)/images/my.disk.vhd.manifest.json")
+        let outcome = try lathe(
+            ["verify", "--endpoint", store, "oss://images/my.disk.vhd"], environment: environment)
+        #expect(outcome.status == 1)
+        #expect(outcome.errors.contains("--deep"), "\(outcome.testDescription)")
+        let deep = try lathe(
+            ["verify", "--deep", "--endpoint", store, "oss://images/my.disk.vhd"], environment: environment)
+        #expect(deep.status == 0, "\(deep.testDescription)")
+    }
+
+    @Test func abortStaleSweepsWhatAKilledProcessLeftInADirectory() throws {
+        #expect(try export().status == 0)
+        let left = "\(store)/images/.lathe/temporary/left-over"
+        try Data("x".utf8).write(to: URL(filePath: left))
+        let arguments = ["export", "--endpoint", store, "--bucket", "images", "--abort-stale"]
+        #expect(try lathe(arguments, environment: environment).status == 0)
+        #expect(FileManager.default.fileExists(atPath: left), "it is not a day old")
+        let outcome = try lathe(arguments + ["--older-than", "0"], environment: environment)
+        #expect(outcome.status == 0, "\(outcome.testDescription)")
+        #expect(!FileManager.default.fileExists(atPath: left))
+    }
+}
