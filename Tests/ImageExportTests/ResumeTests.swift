@@ -12,7 +12,7 @@ import Testing
 
 /// An export that was cut short goes on where it was, and never sends what the store has.
 @Suite struct ResumeTests {
-    static let content = SampleDisk.mixed(length: 3 << 20 | 512, seed: 21)
+    static let content = SampleDisk.mixed(length: 1 << 20 | 512, seed: 21)
 
     /// Which call of a store fails, and whether it was made before; shared with the store's closures.
     private final class Fault: Sendable {
@@ -40,10 +40,10 @@ import Testing
     @Test(arguments: ["raw", "qcow2", "vmdk-streamOptimized", "vhd"]) func whereverItEndsItGoesOnAndSendsNothingTwice(
         name: String
     ) throws {
-        let export = ExportCase(variant: .named(name), content: Self.content, threads: 2, partLength: 256 << 10)
+        let export = ExportCase(variant: .named(name), content: Self.content, threads: 2, partLength: 100 << 10)
         let expected = try export.expected()
         for isAfter in [false, true] {
-            for number in 0..<20 {
+            for number in 0..<16 {
                 let directory = try TemporaryDirectory()
                 let checkpoint = directory.file("checkpoint.json")
                 let fault = Fault()
@@ -89,7 +89,7 @@ import Testing
 
     @Test func aSourceOfAnotherTimeIsRefused() throws {
         let directory = try TemporaryDirectory()
-        var export = ExportCase(variant: .named("raw"), content: Self.content, partLength: 256 << 10)
+        var export = ExportCase(variant: .named("raw"), content: Self.content, partLength: 100 << 10)
         export.source = RevisedSource(SparseMemory(Self.content), "monday")
         let store = try interrupted(export, checkpoint: directory.file("c"))
         export.source = RevisedSource(SparseMemory(Self.content), "tuesday")
@@ -103,7 +103,7 @@ import Testing
     @Test func aSourceThatChangedUnseenIsCaughtByTheParts() throws {
         let directory = try TemporaryDirectory()
         var export = ExportCase(
-            variant: .named("raw"), content: Self.content, threads: 1, partLength: 256 << 10, parallel: 1)
+            variant: .named("raw"), content: Self.content, threads: 1, partLength: 100 << 10, parallel: 1)
         let store = try interrupted(export, checkpoint: directory.file("c"))
         export.content[1000] ^= 1
         let error = #expect(throws: ImageError.self) {
@@ -116,7 +116,7 @@ import Testing
 
     @Test func otherOptionsAreRefused() throws {
         let directory = try TemporaryDirectory()
-        var export = ExportCase(variant: .named("vhd"), content: Self.content, partLength: 256 << 10)
+        var export = ExportCase(variant: .named("vhd"), content: Self.content, partLength: 100 << 10)
         let store = try interrupted(export, checkpoint: directory.file("c"))
         export.variant = .named("vhd-fixed")
         let error = #expect(throws: ImageError.self) {
@@ -127,7 +127,7 @@ import Testing
 
     @Test func anUploadThatTheStoreForgotBeginsAnew() throws {
         let directory = try TemporaryDirectory()
-        let export = ExportCase(variant: .named("qcow2"), content: Self.content, partLength: 256 << 10)
+        let export = ExportCase(variant: .named("qcow2"), content: Self.content, partLength: 100 << 10)
         let store = try interrupted(export, checkpoint: directory.file("c"))
         store.forgetUploads()
         let result = try export.export(to: store, checkpoint: directory.file("c")).run()
@@ -148,7 +148,7 @@ import Testing
     @Test func whatIsThereAlreadyIsCountedAndNotSent() throws {
         let directory = try TemporaryDirectory()
         let export = ExportCase(
-            variant: .named("raw"), content: Self.content, threads: 1, partLength: 256 << 10, parallel: 1)
+            variant: .named("raw"), content: Self.content, threads: 1, partLength: 100 << 10, parallel: 1)
         let store = try interrupted(export, checkpoint: directory.file("c"))
         let before = store.storedParts.count
         let progress = TransferProgress()
@@ -161,7 +161,7 @@ import Testing
 
     @Test func anOlderObjectOfTheSameBytesIsNotTakenForTheOneThatWasNotCompleted() throws {
         let directory = try TemporaryDirectory()
-        let export = ExportCase(variant: .named("raw"), content: Self.content, partLength: 256 << 10)
+        let export = ExportCase(variant: .named("raw"), content: Self.content, partLength: 100 << 10)
         let isRefused = Mutex(false)
         let store = MemoryStore(before: { (call, _) throws(StoreError) in
             if call == .complete, isRefused.withLock({ $0 }) {
@@ -180,7 +180,7 @@ import Testing
     }
 
     @Test func aStopBetweenTwoTriesOfACompletionAsksWhatBecameOfIt() throws {
-        let export = ExportCase(variant: .named("raw"), content: Self.content, partLength: 256 << 10)
+        let export = ExportCase(variant: .named("raw"), content: Self.content, partLength: 100 << 10)
         let flag = CancellationFlag()
         let store = MemoryStore(after: { (call, _) throws(StoreError) in
             guard call == .complete else { return }
@@ -195,7 +195,7 @@ import Testing
     }
 
     @Test func aStoppedExportIsTakenBackThroughTheRetries() throws {
-        let export = ExportCase(variant: .named("raw"), content: Self.content, partLength: 256 << 10)
+        let export = ExportCase(variant: .named("raw"), content: Self.content, partLength: 100 << 10)
         let flag = CancellationFlag()
         let store = MemoryStore(after: { (call, _) throws(StoreError) in if call == .part(3) { flag.cancel() } })
         var run = try export.export(to: RetryingStore(store, isCancelled: { flag.isCancelled }))
@@ -213,7 +213,7 @@ import Testing
         let store = MemoryStore(after: { (call, _) throws(StoreError) in
             if case .initiate = call { try? FileManager.default.removeItem(atPath: place) }
         })
-        let export = ExportCase(variant: .named("raw"), content: Self.content, partLength: 256 << 10)
+        let export = ExportCase(variant: .named("raw"), content: Self.content, partLength: 100 << 10)
         #expect(throws: ImageError.self) { try export.export(to: store, checkpoint: "\(place)/c").run() }
         #expect(store.calls.contains(.initiate("disk.img")))
         #expect(store.uploadCount == 0)
@@ -221,7 +221,7 @@ import Testing
 
     @Test func aCompletionThatIsNotThatOfItsManifestIsRefused() throws {
         let directory = try TemporaryDirectory()
-        let export = ExportCase(variant: .named("raw"), content: Self.content, partLength: 256 << 10)
+        let export = ExportCase(variant: .named("raw"), content: Self.content, partLength: 100 << 10)
         let isRefused = Mutex(true)
         let store = MemoryStore(before: { (call, _) throws(StoreError) in
             if case .put = call, isRefused.withLock({ $0 }) { throw StoreError(.accessDenied, "the token has expired") }
