@@ -113,10 +113,12 @@ final class HTTPConnections: Sendable {
         slots.wait()
         defer { slots.signal() }
         let loop = group.any()
+        // Not the body itself: an exchange may live longer than the call.
+        let requireWanted = (body ?? ObjectBody([])).requireWanted
         let exchange = HTTPExchange(
             answerLimit: message.answerLimit, patience: options.idleTimeout, loop: loop,
             answerPatience: message.isSlow ? max(options.idleTimeout, options.completionTimeout) : options.idleTimeout,
-            requireWanted: { () throws(StoreError) in try body?.requireWanted() })
+            requireWanted: requireWanted)
         var headers = HTTPHeaders()
         for header in message.headers { headers.add(name: header.name, value: header.value) }
         let request: HTTPClient.Request

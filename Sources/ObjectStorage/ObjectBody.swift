@@ -45,10 +45,13 @@ public struct ObjectBody: Sendable {
         return body
     }
 
-    /// Asks who paces the body whether it is still wanted, where its bytes are under way and nothing is asked of them.
+    /// Asks who paces the body whether it is still wanted, while its bytes are under way; throws what `pace` throws.
     ///
-    /// - Throws: what `pace` throws.
-    public func requireWanted() throws(StoreError) { try pace?(0) }
+    /// Whoever keeps it keeps none of the bytes in memory.
+    public var requireWanted: @Sendable () throws(StoreError) -> Void {
+        let pace = pace
+        return { () throws(StoreError) -> Void in try pace?(0) }
+    }
 
     /// The same body without anything that paces it: for a look at the bytes that sends none of them.
     public var unpaced: ObjectBody {
