@@ -12,11 +12,11 @@ import Testing
     init() throws {
         directory = try TemporaryDirectory()
         source = directory.file("source.raw")
-        // 64 MiB of data, in eight places of 100 GiB.
+        // 192 MiB of data, twice what may stand in memory, in 24 places of 100 GiB.
         let content = Content.mixed(length: 8 << 20, seed: 71)
         try DiskShape(
             "sparse", 100 << 30,
-            (0..<8).map { number in .init(offset: UInt64(number) * (13 << 30) + 12_288, bytes: { content }) }
+            (0..<24).map { number in .init(offset: UInt64(number) * (4 << 30) + 12_288, bytes: { content }) }
         ).write(to: source)
     }
 
