@@ -76,12 +76,14 @@ final class HTTPExchange: HTTPClientResponseDelegate {
     /// The connection is there and takes the body.
     func beginBody(_ writer: HTTPClient.Body.StreamWriter) -> EventLoopFuture<Void> {
         let promise = loop.makePromise(of: Void.self)
-        let isAbandoned = state.withLock {
-            if !$0.isAbandoned { $0.bodyEnd = promise }
-            return $0.isAbandoned
+        var isAbandoned = false
+        note {
+            isAbandoned = $0.isAbandoned
+            guard !isAbandoned else { return }
+            $0.bodyEnd = promise
+            $0.writer = writer
         }
         if isAbandoned { promise.fail(HTTPClientError.cancelled) }
-        note { $0.writer = writer }
         return promise.futureResult
     }
 
@@ -264,6 +266,8 @@ final class HTTPExchange: HTTPClientResponseDelegate {
     func abandon() -> Bool {
         let (bodyEnd, isUnderWay) = state.withLock { state in
             state.isAbandoned = true
+            // The writer holds the request, which holds this.
+            state.writer = nil
             return (state.bodyEnd.take(), state.result == nil)
         }
         bodyEnd?.fail(HTTPClientError.cancelled)
