@@ -130,11 +130,11 @@ final class OddConnection: @unchecked Sendable {
         return body
     }
 
-    /// Waits until the other side closes, and reads nothing but that.
+    /// Waits until the other side closes, a minute at most, and reads nothing but that.
     func waitForEnd() {
         // POLLRDHUP, a macro that is not imported: the other side has closed, whatever is still to be read.
         var wanted = pollfd(fd: descriptor, events: 0x2000, revents: 0)
-        _ = unsafe poll(&wanted, 1, 10_000)
+        _ = unsafe poll(&wanted, 1, 60_000)
         close()
     }
 

@@ -82,7 +82,9 @@ import Testing
 
     @Test(.requiresPeer("moto_server")) func motoTakesVersion1OfOSS() throws {
         let server = try PeerServer.moto()
-        let store = try server.oss(.v1)
+        // moto looks for the service in what stands behind the scheme, between the second and the third of exactly four slashes. A
+        // signature in base64 has four now and then, and is then answered 500; with these in the key's ID there are always more.
+        let store = try server.oss(.v1, Credentials(accessKeyID: "k/e/y/i/d/s", accessKeySecret: "secret"))
         var capabilities = Self.capabilities(partLength: 1 << 20)
         capabilities.namesUnknownUploads = false
         capabilities.forgetsCompletedUploads = false
@@ -90,9 +92,7 @@ import Testing
         capabilities.refusesReplacing = false
         capabilities.keepsAttributes = false
         capabilities.setsAttributes = false
-        // Its answer is a 500 now and then when two requests come at once.
-        let patient = RetryingStore(store, policy: RetryPolicy(attempts: 4, basePause: 0.05))
-        try ObjectStoreConformance(patient, capabilities).run()
+        try ObjectStoreConformance(store, capabilities).run()
         store.shutdown()
     }
 }

@@ -104,10 +104,12 @@ final class PeerServer: Sendable {
         try S3Bucket(name, S3Configuration(endpoint: endpoint), credentials)
     }
 
-    func oss(_ signature: OSSConfiguration.SignatureVersion) throws -> OSSBucket {
+    func oss(_ signature: OSSConfiguration.SignatureVersion, _ credentials: Credentials = credentials) throws
+        -> OSSBucket
+    {
         let bucket = try OSSBucket(
-            "lathe-test", OSSConfiguration(endpoint: endpoint, region: "cn-hangzhou", signature: signature),
-            Self.credentials)
+            "lathe-test", OSSConfiguration(endpoint: endpoint, region: "cn-hangzhou", signature: signature), credentials
+        )
         try ready { try bucket.createBucket() }
         return bucket
     }
