@@ -9,8 +9,8 @@ public struct RawEncoder: ImageEncoder {
     public let options: [String: String] = [:]
 
     private let length: UInt64
-    /// The guest offset behind the last unit that was placed, within the disk.
-    private var end: UInt64 = 0
+    /// How many units are behind: one more than the last that was placed.
+    private var passedUnits: UInt64 = 0
 
     /// - Throws: `invalid-option`: a raw file has no options; one in a package is `RawPackageEncoder`'s.
     public init(parameters: EncoderParameters, options: FormatOptions) throws(ImageError) {
@@ -23,11 +23,11 @@ public struct RawEncoder: ImageEncoder {
     public mutating func place(unit: UInt64, storedLength: UInt64, metadata: inout [MetadataSegment])
         throws(ImageError) -> FileOffset
     {
-        end = min((unit + 1) * unitSize, length)
+        passedUnits = unit + 1
         return FileOffset(unit * unitSize)
     }
 
-    public var unsettled: [FileRange] { [FileRange(from: FileOffset(end))] }
+    public var unsettled: [FileRange] { [FileRange(from: FileOffset(min(passedUnits * unitSize, length)))] }
 
     public mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError)
         -> UInt64

@@ -31,8 +31,8 @@ public struct VHDEncoder: ImageEncoder {
     private let dataOffset: UInt64
     private var table: StreamedTable<UInt32>
     private var allocatedBlocks: UInt64 = 0
-    /// Where the last unit that was placed ends; 0 before the first.
-    private var endOfPlaced: UInt64 = 0
+    /// How many units of a fixed disk are behind: one more than the last that was placed.
+    private var passedUnits: UInt64 = 0
 
     /// - Throws: `limit-exceeded` for a disk of more than 2040 GiB or a time that the footer can't hold;
     ///   `invalid-option`.
@@ -77,8 +77,7 @@ public struct VHDEncoder: ImageEncoder {
         throws(ImageError) -> FileOffset
     {
         guard type == .dynamic else {
-            // The footer may stand inside what would be the last unit.
-            endOfPlaced = min((unit + 1) * unitSize, virtualSize)
+            passedUnits = unit + 1
             return FileOffset(unit * unitSize)
         }
         // Behind the data of each block, the page that ends with the next block's bitmap.
@@ -88,16 +87,20 @@ public struct VHDEncoder: ImageEncoder {
         table.set(unit, to: UInt32(truncatingIfNeeded: bitmap.bytes / sectorSize), metadata: &metadata)
         metadata.append(MetadataSegment(at: bitmap, Self.fullBitmap))
         allocatedBlocks += 1
-        endOfPlaced = data.bytes + Self.blockSize
         return data
     }
 
     /// What stands in front of the blocks, less the settled part of the table, and all behind the last block.
     public var unsettled: [FileRange] {
-        guard type == .dynamic else { return [FileRange(from: FileOffset(endOfPlaced))] }
+        guard type == .dynamic else {
+            // The footer may stand inside what would be the last unit.
+            return [FileRange(from: FileOffset(min(passedUnits * unitSize, virtualSize)))]
+        }
+        // The page of the next bitmap follows the last block.
+        let end = dataOffset + allocatedBlocks * (Self.blockSize + Self.alignment) - Self.alignment
         return [
             FileRange(0, length: Self.tableOffset), table.unsettled,
-            FileRange(from: FileOffset(max(endOfPlaced, table.unsettled.end.bytes))),
+            FileRange(from: FileOffset(max(end, table.unsettled.end.bytes))),
         ]
     }
 
