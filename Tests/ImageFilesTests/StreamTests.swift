@@ -79,6 +79,23 @@ func makePipe() throws -> (reading: Int32, writing: Int32) {
         while unsafe read(ends.reading, &rest, rest.count) > 0 {}
     }
 
+    @Test func aRequestToStopIsHeardWhileNothingComes() throws {
+        let ends = try makePipe()
+        defer {
+            close(ends.reading)
+            close(ends.writing)
+        }
+        _ = unsafe write(ends.writing, [1, 2, 3] as [UInt8], 3)
+        var asked = 0
+        let error = #expect(throws: ImageError.self) {
+            try PipeSpool.spool(ends.reading, name: "pipe") { () throws(ImageError) in
+                asked += 1
+                if asked == 3 { throw ImageError(.cancelled, "stopped on request") }
+            }
+        }
+        #expect(error?.code == .cancelled && asked == 3)
+    }
+
     @Test func aDescriptorThatCannotBeReadIsAnError() throws {
         let ends = try makePipe()
         defer {
