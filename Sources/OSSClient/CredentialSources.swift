@@ -73,8 +73,8 @@ public enum CredentialSources {
     ///   - given: what the user said on the command line.
     ///   - configurationPath: a file of ossutil's that need not be there; nil where none is looked at.
     /// - Returns: `credentials` is nil where no source has an access key.
-    /// - Throws: `access-denied` where a source has an access key without a secret, or a secret without a key;
-    ///   `input-output` where the file can't be read.
+    /// - Throws: `access-denied` where a source has an access key without a secret, or a secret without a key, or where a control
+    ///   character is in one; `input-output` where the file can't be read.
     public static func resolve(
         given: StoreSettings, variables: Variables, environment: [String: String], configurationPath: String?
     ) throws(StoreError) -> (credentials: Credentials?, endpoint: String?, region: String?) {
@@ -161,6 +161,12 @@ extension StoreSettings {
         switch (accessKeyID, accessKeySecret) {
         case (nil, nil): return nil
         case (let id?, let secret?):
+            for (name, value) in [("access key", id), ("access key's secret", secret), ("token", securityToken ?? "")]
+            where value.unicodeScalars.contains(where: { $0.value < 0x20 || $0.value == 0x7F }) {
+                throw StoreError(
+                    .accessDenied,
+                    "there is a control character in the \(name) in \(source); look for a line end behind it")
+            }
             return Credentials(accessKeyID: id, accessKeySecret: secret, securityToken: securityToken)
         case (_, nil):
             throw StoreError(.accessDenied, "an access key without its secret in \(source); both are needed")

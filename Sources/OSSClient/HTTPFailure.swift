@@ -41,7 +41,9 @@ enum HTTPFailure: Error {
         case .remoteConnectionClosed, .uncleanShutdown, .requestStreamCancelled:
             broken("the server closed the connection before its answer was whole", error)
         case .readTimeout, .writeTimeout, .deadlineExceeded: broken("the connection stood still", error)
-        default: StoreError(.invalidRequest, "the request can't be made", cause: Reason(error))
+        default:
+            // The whole error would show the headers that can't be sent, keys and tokens among them.
+            StoreError(.invalidRequest, "the request can't be made: \(error.shortDescription)")
         }
     }
 

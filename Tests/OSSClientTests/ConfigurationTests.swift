@@ -178,6 +178,28 @@ import Testing
         }
     }
 
+    @Test func aLineEndInACredentialIsAnErrorThatShowsNoSecret() throws {
+        for (id, secret, token) in [
+            ("ID\r", "GeHeIm", "ToKeN"), ("ID", "GeHeIm\n", "ToKeN"), ("ID", "GeHeIm", "ToKeN\r\n"),
+        ] {
+            let error = #expect(throws: StoreError.self) {
+                try resolve(.init(accessKeyID: id, accessKeySecret: secret, securityToken: token))
+            }
+            #expect(error?.code == .accessDenied && error?.message.contains("line end") == true)
+            #expect(error?.description.contains("GeHeIm") == false && error?.description.contains("ToKeN") == false)
+        }
+    }
+
+    @Test func aTokenThatCannotBeSentIsNotShown() throws {
+        let store = try OSSBucket(
+            "bucket", OSSConfiguration(endpoint: "http://127.0.0.1:9", region: "cn-hangzhou"),
+            Credentials(accessKeyID: "ID", accessKeySecret: "GeHeIm", securityToken: "ToKeN\r"))
+        defer { store.shutdown() }
+        let error = #expect(throws: StoreError.self) { try store.head(ObjectKey("key")) }
+        #expect(error?.code == .invalidRequest, "\(error?.description ?? "")")
+        #expect(error?.description.contains("ToKeN") == false)
+    }
+
     @Test func amazonsVariablesAreKnown() throws {
         let found = try CredentialSources.resolve(
             given: .init(), variables: .s3,
