@@ -15,6 +15,8 @@ public struct ObjectBody: Sendable {
 
     private let content: any BodyContent
     private var pace: (@Sendable (_ bytes: Int) throws(StoreError) -> Void)?
+    /// Who paces the body wants no longer pieces, in bytes.
+    private var pacedLength = Int.max
 
     /// - Parameter crc64: what the CRC-64/XZ of the content is known to be.
     public init(_ content: any BodyContent, length: UInt64, crc64: UInt64) {
@@ -35,8 +37,13 @@ public struct ObjectBody: Sendable {
     /// The same body, which asks `pace` before each piece that it hands out: to wait, to count, or to stop by an error.
     ///
     /// It is asked for 0 bytes now and then while the network is waited for.
-    public func paced(_ pace: @escaping @Sendable (_ bytes: Int) throws(StoreError) -> Void) -> ObjectBody {
+    ///
+    /// - Parameter pieceLength: of the longest piece that it is asked for, in bytes, not 0.
+    public func paced(
+        inPiecesOf pieceLength: Int = .max, _ pace: @escaping @Sendable (_ bytes: Int) throws(StoreError) -> Void
+    ) -> ObjectBody {
         var body = self
+        body.pacedLength = min(pacedLength, pieceLength)
         let inner = self.pace
         body.pace = { (bytes) throws(StoreError) in
             try inner?(bytes)
@@ -57,6 +64,7 @@ public struct ObjectBody: Sendable {
     public var unpaced: ObjectBody {
         var body = self
         body.pace = nil
+        body.pacedLength = .max
         return body
     }
 
@@ -64,9 +72,10 @@ public struct ObjectBody: Sendable {
     public func forEachPiece(
         ofAtMost pieceLength: Int = 256 << 10, _ body: (Span<UInt8>) throws(StoreError) -> Void
     ) throws(StoreError) {
+        let pieceLength = UInt64(min(pieceLength, pacedLength))
         var start: UInt64 = 0
         while start < length {
-            let end = min(start + UInt64(pieceLength), length)
+            let end = min(start + pieceLength, length)
             try pace?(Int(end - start))
             try content.withBytes(of: start..<end, body)
             start = end

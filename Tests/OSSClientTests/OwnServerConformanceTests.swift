@@ -1,4 +1,5 @@
 import Foundation
+import ImageModel
 import LatheTestSupport
 import OSSClient
 import OSSServer
@@ -11,11 +12,14 @@ import Testing
 @Suite struct OwnServerConformanceTests {
     private static let credentials = Credentials(accessKeyID: "test-id", accessKeySecret: "test/secret+")
 
-    private func withServer(_ body: @escaping @Sendable (_ endpoint: String) throws -> Void) async throws {
+    private func withServer(
+        idleSeconds: Int = 60, _ body: @escaping @Sendable (_ endpoint: String) throws -> Void
+    ) async throws {
         let directory = try TemporaryDirectory()
         let store = try DirectoryStore(path: directory.file("store"))
         var configuration = OSSServerConfiguration()
         configuration.credentials = [ServerCredential(Self.credentials)]
+        configuration.idleSeconds = idleSeconds
         let server = try await OSSServer.start(store, configuration)
         let endpoint = server.endpoint
         // The client waits, so it has a thread of its own.
@@ -52,6 +56,33 @@ import Testing
                 let error = #expect(throws: StoreError.self) { try store.createBucket() }
                 #expect(error?.code == .accessDenied && error?.serverCode == "SignatureDoesNotMatch")
             }
+        }
+    }
+
+    /// Eight parts share so little that each would wait for 11 s, if one after the other went as a whole.
+    @Test func partsThatShareLittleBandwidthAllStayConnected() async throws {
+        try await withServer(idleSeconds: 5) { endpoint in
+            let store = try OSSBucket(
+                "lathe-test", OSSConfiguration(endpoint: endpoint, region: "r"), Self.credentials)
+            defer { store.shutdown() }
+            try store.createBucket()
+            let bytes = SampleDisk.numbered(length: 800 << 10, seed: 6)
+            let sink = PartFillingSink(partLength: 100 << 10, completeParts: 9)
+            try sink.expect([FileRange(0, length: 800 << 10)], unsettled: [])
+            try sink.write(data: bytes.span, at: FileOffset(0))
+            try sink.finish(length: 800 << 10)
+            let session = MultipartSession(
+                store, .init(key: try ObjectKey("slow"), attributes: .init(), partLength: 100 << 10, replacing: false),
+                limit: BandwidthLimit(bytesPerSecond: 64 << 10))
+            let failures = inThreads(8) { _ in
+                while let part = try sink.next() {
+                    try session.send(part)
+                    sink.release(part)
+                }
+            }
+            #expect(failures.isEmpty, "\(failures)")
+            let made = try session.finish(attributes: .init(), length: 800 << 10, crc64: ObjectBody(bytes).crc64)
+            #expect(made.parts == 8)
         }
     }
 

@@ -201,7 +201,8 @@ public final class MultipartSession: Sendable {
     }
 
     private func paced(_ body: ObjectBody) -> ObjectBody {
-        body.paced { [limit, progress, monitor, isCancelled] (bytes) throws(StoreError) in
+        body.paced(inPiecesOf: limit?.pieceLength ?? .max) {
+            [limit, progress, monitor, isCancelled] (bytes) throws(StoreError) in
             if let failure = monitor.withLock({ $0.failure }) { throw failure }
             guard !isCancelled() else { throw StoreError(.cancelled, "stopped on request") }
             guard bytes > 0 else { return }

@@ -25,6 +25,10 @@ public enum Pause {
 /// So many bytes a second for all who share it, in the order in which they ask.
 public final class BandwidthLimit: Sendable {
     private let bytesPerSecond: Double
+    /// No more should be asked for at once, in bytes: as many senders as there may be then have their turn every second or so.
+    ///
+    /// A connection on which nothing moves for long, while the others have their turns, is closed by its server.
+    let pieceLength: Int
     /// When the next bytes may go.
     private let next = Mutex(ContinuousClock.now)
     private let isCancelled: @Sendable () -> Bool
@@ -32,6 +36,7 @@ public final class BandwidthLimit: Sendable {
     /// - Parameter bytesPerSecond: not 0.
     public init(bytesPerSecond: UInt64, isCancelled: @escaping @Sendable () -> Bool = { false }) {
         self.bytesPerSecond = Double(bytesPerSecond)
+        pieceLength = Int(min(max(bytesPerSecond / 64, 256), 256 << 10))
         self.isCancelled = isCancelled
     }
 
