@@ -30,6 +30,15 @@ struct Checkpoint: Codable, Hashable, Sendable {
         var fingerprint: UInt64
         /// The manifest's text.
         var manifest: String
+        /// What the object was made of, for a store that keeps no CRC-64 of it; nil where it was put whole.
+        var parts: [Part]?
+    }
+
+    /// A part as the store has it.
+    struct Part: Codable, Hashable, Sendable {
+        var number: Int
+        var length: UInt64
+        var tag: String
     }
 
     var schema = Self.schema

@@ -58,9 +58,10 @@ struct ExportRun {
     private func begin() throws(ImageError) -> ExportResult {
         try requireFree(export.key)
         try requireFree(manifestKey)
+        let greatestLength = try export.conversion.greatestLength()
         let partLength = try storing { () throws(StoreError) in
             try PartPlan.partLength(
-                forObjectOf: try greatestLength(), chosen: export.transfer.partLength, limits: export.store.limits)
+                forObjectOf: greatestLength, chosen: export.transfer.partLength, limits: export.store.limits)
         }
         return try send(partLength: partLength, resuming: nil)
     }
@@ -88,7 +89,7 @@ struct ExportRun {
         do throws(ImageError) {
             let result = try convert(into: session)
             let manifest = try Manifest(export.conversion, result)
-            try noteCompletion(manifest, uploadID: session.uploadID, partLength: partLength)
+            try noteCompletion(manifest, of: session)
             let attributes = attributes(fingerprint: manifest.content.crc64ecma)
             let finished = try storing { () throws(StoreError) in
                 try session.finish(
@@ -146,13 +147,15 @@ struct ExportRun {
     // MARK: Ending
 
     /// Writes down that all was sent, so that a run after this one need not read the source again.
-    private func noteCompletion(_ manifest: Manifest, uploadID: String?, partLength: UInt64) throws(ImageError) {
+    private func noteCompletion(_ manifest: Manifest, of session: MultipartSession) throws(ImageError) {
         guard let checkpointFile else { return }
-        var checkpoint = checkpoint(partLength: partLength)
-        checkpoint.uploadID = uploadID ?? ""
+        var checkpoint = checkpoint(partLength: session.plan.partLength)
+        checkpoint.uploadID = session.uploadID ?? ""
+        let parts = session.sentParts.map { Checkpoint.Part(number: $0.number, length: $0.length, tag: $0.tag) }
         checkpoint.completion = Checkpoint.Completion(
             length: manifest.objectLength, crc64ecma: manifest.object.crc64ecma,
-            fingerprint: manifest.content.crc64ecma, manifest: String(decoding: try manifest.encoded(), as: UTF8.self))
+            fingerprint: manifest.content.crc64ecma, manifest: String(decoding: try manifest.encoded(), as: UTF8.self),
+            parts: parts.isEmpty ? nil : parts)
         try checkpointFile.write(checkpoint)
     }
 
@@ -193,7 +196,7 @@ struct ExportRun {
                 throw error
             }
         }
-        guard var found, found.length == completion.length, found.crc64 == completion.crc64ecma else { return nil }
+        guard var found, isOurs(found, completion) else { return nil }
         let attributes = attributes(fingerprint: completion.fingerprint)
         var hasAttributes = found.attributes.userMetadata == attributes.userMetadata
         if !hasAttributes {
@@ -209,6 +212,19 @@ struct ExportRun {
             }
         }
         return try finish(manifest, found, hasAttributes, wasResumed: true)
+    }
+
+    /// Whether an object is the one of which all was sent by a run before.
+    ///
+    /// A store that keeps no CRC-64 tells it by the parts that made it; or by the fingerprint among its metadata, where it can be
+    /// no older object of the same disk, since there was none when the export began.
+    private func isOurs(_ found: ObjectSummary, _ completion: Checkpoint.Completion) -> Bool {
+        guard found.length == completion.length else { return false }
+        if let crc64 = found.crc64 { return crc64 == completion.crc64ecma }
+        let parts = (completion.parts ?? []).map { StoredPart(number: $0.number, length: $0.length, tag: $0.tag) }
+        if !parts.isEmpty, export.store.isObject(found, madeOf: parts, crc64: completion.crc64ecma) { return true }
+        return !export.replacing
+            && found.attributes.userMetadata == attributes(fingerprint: completion.fingerprint).userMetadata
     }
 
     // MARK: Beginning
@@ -229,12 +245,6 @@ struct ExportRun {
             throw ImageError(
                 .destinationExists, "the object exists; delete it, name another, or pass --overwrite",
                 path: "\(export.store.name)/\(key)")
-        }
-    }
-
-    private func greatestLength() throws(StoreError) -> UInt64 {
-        do throws(ImageError) { return try export.conversion.greatestLength() } catch {
-            throw StoreError(.invalidRequest, error.description, cause: error)
         }
     }
 
@@ -263,9 +273,10 @@ struct ExportRun {
                     + "\(then.encoder), now \(basis.format) \(basis.options) \(basis.encoder)); use the same, or begin anew "
                     + "without the checkpoint", path: export.checkpointPath)
         }
+        let greatestLength = try export.conversion.greatestLength()
         do throws(StoreError) {
             _ = try PartPlan.partLength(
-                forObjectOf: try greatestLength(), chosen: checkpoint.partLength, limits: export.store.limits)
+                forObjectOf: greatestLength, chosen: checkpoint.partLength, limits: export.store.limits)
         } catch {
             throw CheckpointFile.none(error.message, path: export.checkpointPath)
         }

@@ -37,9 +37,8 @@ import Testing
         }
     }
 
-    @Test(arguments: ["raw", "qcow2", "vmdk-streamOptimized", "vhd"]) func whereverItEndsItGoesOnAndSendsNothingTwice(
-        name: String
-    ) throws {
+    @Test(arguments: ["raw", "qcow2", "vmdk-streamOptimized", "vhd"], [true, false])
+    func whereverItEndsItGoesOnAndSendsNothingTwice(name: String, keepsCRC64: Bool) throws {
         let export = ExportCase(variant: .named(name), content: Self.content, threads: 2, partLength: 100 << 10)
         let expected = try export.expected()
         for isAfter in [false, true] {
@@ -48,6 +47,7 @@ import Testing
                 let checkpoint = directory.file("checkpoint.json")
                 let fault = Fault()
                 let store = MemoryStore(
+                    keepsCRC64: keepsCRC64,
                     before: { (_, _) throws(StoreError) in try fault.check(false) },
                     after: { (_, _) throws(StoreError) in try fault.check(true) })
                 fault.plan.withLock { $0 = .init(number: number, isAfter: isAfter) }
@@ -179,6 +179,75 @@ import Testing
         #expect(store.calls.count { $0 == .complete } == 3)
     }
 
+    @Test func anOlderObjectOfTheSameFingerprintIsNotTakenForTheOneThatWasNotCompleted() throws {
+        let directory = try TemporaryDirectory()
+        let export = ExportCase(variant: .named("raw"), content: Self.content, partLength: 100 << 10)
+        let isRefused = Mutex(false)
+        let store = MemoryStore(
+            keepsCRC64: false,
+            before: { (call, _) throws(StoreError) in
+                if call == .complete, isRefused.withLock({ $0 }) {
+                    throw StoreError(.accessDenied, "the token has expired")
+                }
+            })
+        _ = try export.export(to: store).run()
+        isRefused.withLock { $0 = true }
+        #expect(throws: ImageError.self) {
+            try export.export(to: store, replacing: true, checkpoint: directory.file("c")).run()
+        }
+        isRefused.withLock { $0 = false }
+        store.forgetUploads()
+        let result = try export.export(to: store, replacing: true, checkpoint: directory.file("c")).run()
+        #expect(!result.wasResumed)
+        #expect(store.calls.count { $0 == .complete } == 3)
+    }
+
+    @Test func anObjectOfOnePartThatIsThereIsFinishedWithoutACRC64() throws {
+        let directory = try TemporaryDirectory()
+        let export = ExportCase(variant: .named("raw"), content: Self.content)
+        let isDown = Mutex(true)
+        let store = MemoryStore(
+            keepsCRC64: false,
+            after: { (call, _) throws(StoreError) in
+                if call == .put("disk.img"), isDown.withLock({ $0 }) {
+                    throw StoreError(.connection, "the answer is lost")
+                }
+            })
+        #expect(throws: ImageError.self) { try export.export(to: store, checkpoint: directory.file("c")).run() }
+        isDown.withLock { $0 = false }
+        let result = try export.export(to: store, checkpoint: directory.file("c")).run()
+        #expect(result.wasResumed)
+        #expect(store.keys == ["disk.img", "disk.img.manifest.json"])
+        #expect(try directory.contents.isEmpty, "the checkpoint is still there")
+    }
+
+    @Test func anUploadIsNotLeftWhereAnotherHandMadeTheSameObject() throws {
+        let export = ExportCase(variant: .named("raw"), content: Self.content, partLength: 100 << 10)
+        let hasRival = Mutex(true)
+        let rival = Mutex<MemoryStore?>(nil)
+        let store = MemoryStore(before: { (call, _) throws(StoreError) in
+            guard call == .complete, hasRival.withLock({ take(&$0) }), let store = rival.withLock({ $0 }) else {
+                return
+            }
+            do { _ = try export.export(to: store).run() } catch { throw StoreError(.server, "\(error)") }
+        })
+        rival.withLock { $0 = store }
+        _ = try export.export(to: store).run()
+        #expect(store.keys == ["disk.img", "disk.img.manifest.json"])
+        #expect(store.uploadCount == 0, "the upload of the one that came second is left over")
+        rival.withLock { $0 = nil }
+    }
+
+    @Test func aStopWhileTheSourceIsSurveyedIsAStop() throws {
+        let flag = CancellationFlag()
+        let store = MemoryStore(before: { (_, _) throws(StoreError) in flag.cancel() })
+        var run = try ExportCase(variant: .named("raw"), content: Self.content).export(to: store)
+        run.conversion.work.cancellation = flag
+        let error = #expect(throws: ImageError.self) { try run.run() }
+        #expect(error?.code == .cancelled, "\(error?.description ?? "")")
+        #expect(store.keys.isEmpty && store.uploadCount == 0)
+    }
+
     @Test func aStopBetweenTwoTriesOfACompletionAsksWhatBecameOfIt() throws {
         let export = ExportCase(variant: .named("raw"), content: Self.content, partLength: 100 << 10)
         let flag = CancellationFlag()
@@ -257,6 +326,12 @@ private struct RevisedSource: ImageSource {
     func nextData(from start: FileOffset, limit: FileOffset) throws(ImageError) -> FileRange? {
         try memory.nextData(from: start, limit: limit)
     }
+}
+
+/// Whether it was set; it is not any more.
+private func take(_ flag: inout Bool) -> Bool {
+    defer { flag = false }
+    return flag
 }
 
 extension [UInt8] {

@@ -147,6 +147,11 @@ public final class MultipartSession: Sendable {
         return upload.id
     }
 
+    /// The parts that the store has taken so far, or had, in ascending order; of a whole object none.
+    public var sentParts: [StoredPart] {
+        monitor.withLock { $0.sent.values.sorted { $0.number < $1.number } }
+    }
+
     // MARK: Sending
 
     /// Keeps what the store has, with our own checksum: not every store keeps one.
@@ -252,6 +257,8 @@ public final class MultipartSession: Sendable {
             guard let found = try? store.head(plan.key), store.isObject(found, madeOf: parts, crc64: crc64) else {
                 throw error
             }
+            // The same object may be there by another's hand, and the upload then as well.
+            if error.code == .objectExists { try? store.abort(upload) }
         }
         onCommit()
         let found = try store.head(plan.key)
