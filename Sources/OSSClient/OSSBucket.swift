@@ -33,6 +33,19 @@ public struct OSSBucket: ObjectStore {
     /// - Throws: `bucket-exists`, where the server says so: to many, making one's own bucket again is no error.
     public func createBucket() throws(StoreError) { try client.createBucket() }
 
+    /// Asks how the bucket keeps what is put there.
+    public func properties() throws(StoreError) -> OSSBucketProperties {
+        let answer = try client.make(BucketCall(method: "GET", query: [QueryItem("bucketInfo")], subject: .bucket))
+        let bucket = try client.tree(answer, "BucketInfo", "GET ?bucketInfo")["Bucket"]
+        guard let storageClass = bucket?["StorageClass"]?.text, !storageClass.isEmpty else {
+            throw client.malformed("the answer does not say the bucket's storage class", "GET ?bucketInfo")
+        }
+        let algorithm = bucket?["ServerSideEncryptionRule"]?["SSEAlgorithm"]?.text ?? ""
+        // The word "None" stands for no encryption (oss2 2.19.1, xml_utils.py).
+        return OSSBucketProperties(
+            storageClass: storageClass, encryption: ["", "None"].contains(algorithm) ? nil : algorithm)
+    }
+
     public func put(
         _ body: ObjectBody, to key: ObjectKey, _ attributes: ObjectAttributes, replacing: Bool
     ) throws(StoreError) -> ObjectSummary {

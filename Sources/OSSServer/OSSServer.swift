@@ -78,7 +78,8 @@ public final class OSSServer: Sendable {
     ) -> Responder {
         Responder(
             parsing: RequestParsing(store: store, pool: pool, domain: configuration.domain?.lowercased()),
-            authenticator: Authenticator(configuration.credentials), allowsAnonymous: configuration.allowsAnonymous,
+            authenticator: Authenticator(configuration.credentials, access: configuration.access),
+            access: configuration.access, allowsAnonymous: configuration.allowsAnonymous,
             service: ObjectService(store: store, pool: pool, region: configuration.region),
             clock: configuration.clock ?? { UInt64(clamping: time(nil)) },
             stallLimit: idleTimeout(configuration), observer: configuration.observer)

@@ -6,6 +6,10 @@ public struct OSSServerConfiguration: Sendable {
     public var port = 0
     /// The keys that are let in; with none, and without `allowsAnonymous`, nobody is but where an ACL lets everybody.
     public var credentials: [ServerCredential] = []
+    /// Where further keys come from, and what each of them may do; nil lets every key do everything.
+    ///
+    /// It decides about `credentials` too, so they are left empty beside it.
+    public var access: (any AccessControl)?
     /// Whether requests without a signature may do everything.
     ///
     /// A signature that is there must be right all the same.

@@ -15,16 +15,20 @@ public struct RetryPolicy: Hashable, Sendable {
     public var budget: Int
     /// A store that asks for a longer pause than so many seconds is not waited for.
     public var longestWait: Double
+    /// For so many seconds from its first failure a call is made again, however often, whatever the budget; nil goes by
+    /// `attempts` and `budget`.
+    public var patience: Double?
 
     public init(
         attempts: Int = 10, basePause: Double = 0.2, longestPause: Double = 20, budget: Int = 200,
-        longestWait: Double = 300
+        longestWait: Double = 300, patience: Double? = nil
     ) {
         self.attempts = attempts
         self.basePause = basePause
         self.longestPause = longestPause
         self.budget = budget
         self.longestWait = longestWait
+        self.patience = patience
     }
 }
 
@@ -62,6 +66,7 @@ public struct RetryingStore: ObjectStore {
     {
         let isCancelled = isStoppable ? isCancelled : { false }
         var attempt = 1
+        var end: ContinuousClock.Instant?
         while true {
             guard !isCancelled() else { throw StoreError(.cancelled, "stopped on request") }
             do throws(StoreError) {
@@ -70,9 +75,15 @@ public struct RetryingStore: ObjectStore {
                 return result
             } catch {
                 guard case .transient(let wait) = error.persistence else { throw error }
-                guard attempt < policy.attempts else { throw error.after(attempts: attempt) }
+                if let patience = policy.patience {
+                    let limit = end ?? ContinuousClock.now + .seconds(patience)
+                    end = limit
+                    guard ContinuousClock.now < limit else { throw error.after(attempts: attempt) }
+                } else if attempt >= policy.attempts {
+                    throw error.after(attempts: attempt)
+                }
                 if let wait, wait > policy.longestWait { throw error.asking(forPauseOf: wait) }
-                guard state.take() else { throw error.outOfBudget(policy.budget) }
+                guard policy.patience != nil || state.take() else { throw error.outOfBudget(policy.budget) }
                 onRetry(error)
                 let range = min(policy.longestPause, policy.basePause * Double(1 << min(attempt - 1, 20)))
                 try Pause.sleep(

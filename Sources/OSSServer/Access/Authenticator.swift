@@ -1,4 +1,6 @@
+internal import Crypto
 internal import OSSWire
+internal import ObjectStorage
 
 /// Who sent a request.
 enum Caller: Hashable, Sendable {
@@ -15,9 +17,13 @@ struct Authenticator: Sendable {
     static let greatestValidity: UInt64 = 7 * 24 * 3600
 
     private let credentials: [String: ServerCredential]
+    private let access: (any AccessControl)?
 
-    /// - Parameter credentials: each with an ID of its own; of several with one ID, the last is taken.
-    init(_ credentials: [ServerCredential]) {
+    /// - Parameters:
+    ///   - credentials: each with an ID of its own; of several with one ID, the last is taken.
+    ///   - access: knows further keys; to ask it blocks.
+    init(_ credentials: [ServerCredential], access: (any AccessControl)? = nil) {
+        self.access = access
         var byID: [String: ServerCredential] = [:]
         for credential in credentials { byID[credential.credentials.accessKeyID] = credential }
         self.credentials = byID
@@ -119,12 +125,18 @@ struct Authenticator: Sendable {
     // MARK: What all of them ask
 
     private func credential(_ id: String) throws(OSSFailure) -> ServerCredential {
-        guard let credential = credentials[id] else {
+        var credential = credentials[id]
+        if credential == nil { credential = try found(id) }
+        guard let credential else {
             throw OSSFailure(
                 403, "InvalidAccessKeyId", "The OSS Access Key Id you provided does not exist in our records.",
                 details: [("OSSAccessKeyId", id)])
         }
         return credential
+    }
+
+    private func found(_ id: String) throws(OSSFailure) -> ServerCredential? {
+        do throws(StoreError) { return try access?.credential(id) } catch { throw OSSFailure(error) }
     }
 
     private func requireNear(_ time: UInt64, _ request: OSSRequest) throws(OSSFailure) {
@@ -151,10 +163,13 @@ struct Authenticator: Sendable {
         throws(OSSFailure)
     {
         switch (credential.credentials.securityToken, token) {
+        case (nil, let token?)
+        where credential.tokenSHA256.map { ConstantTime.equal($0, Self.digest(of: token)) } ?? false:
+            break
+        case (nil, nil) where credential.tokenSHA256 != nil: throw Self.invalidToken
         case (nil, nil): break
         case (let expected?, let token?) where ConstantTime.equal(expected, token): break
-        default:
-            throw OSSFailure(403, "InvalidSecurityToken", "The security token you provided is invalid.")
+        default: throw Self.invalidToken
         }
         if let expires = credential.expires, request.arrived >= expires {
             throw OSSFailure(
@@ -165,6 +180,13 @@ struct Authenticator: Sendable {
 }
 
 extension Authenticator {
+    private static let invalidToken = OSSFailure(
+        403, "InvalidSecurityToken", "The security token you provided is invalid.")
+
+    private static func digest(of token: String) -> String {
+        Hexadecimal.encode(Array(SHA256.hash(data: Array(token.utf8))))
+    }
+
     private static func unknownMethod(_ header: String) -> OSSFailure {
         if header.hasPrefix("OSS2 ") {
             return .notImplemented("version 2 of the signature, which OSS has given up; versions 1 and 4 are")

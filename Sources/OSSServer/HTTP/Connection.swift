@@ -8,6 +8,7 @@ internal import ObjectStorage
 struct Responder: Sendable {
     let parsing: RequestParsing
     let authenticator: Authenticator
+    let access: (any AccessControl)?
     let allowsAnonymous: Bool
     let service: ObjectService
     let clock: @Sendable () -> UInt64
@@ -23,8 +24,8 @@ struct Responder: Sendable {
         var record = RequestRecord(method: request.method.rawValue, target: request.head.path ?? "", id: id)
         var answer: Answer
         do {
-            let parsed = try await parsing.request(request, id: id, arrived: clock())
-            let operation = try await admit(parsed)
+            var parsed = try await parsing.request(request, id: id, arrived: clock())
+            let operation = try await admit(&parsed)
             if parsed.field("Expect")?.lowercased() == "100-continue" {
                 try await writer.writeInformationalHead(HTTPResponse(status: .continue))
             }
@@ -46,14 +47,33 @@ struct Responder: Sendable {
     }
 
     /// What the request asks for, where whoever sent it may.
-    private func admit(_ request: OSSRequest) async throws -> Operation {
-        let caller = try authenticator.caller(of: request)
+    private func admit(_ request: inout OSSRequest) async throws -> Operation {
+        let caller = try await caller(of: request)
         let operation = try Operation(request)
-        guard caller == .anybody, !allowsAnonymous else { return operation }
+        if caller != .anybody {
+            guard access != nil else { return operation }
+            let permit = Permit(control: access, caller: caller)
+            request.permit = permit
+            let accesses = try operation.accesses(request)
+            do {
+                try await service.pool.run { try permit.require(accesses) }
+                return operation
+            } catch let failure as OSSFailure where failure.code == "AccessDenied" && accesses.count == 1 {
+                // What anybody may do, a stranger with a key may do too.
+                guard try await service.letsAnybody(operation, request) else { throw failure }
+                return operation
+            }
+        }
+        guard !allowsAnonymous else { return operation }
         guard try await service.letsAnybody(operation, request) else {
             throw OSSFailure.accessDenied("You have no right to access this object because of bucket acl.")
         }
         return operation
+    }
+
+    private func caller(of request: OSSRequest) async throws -> Caller {
+        guard access != nil else { return try authenticator.caller(of: request) }
+        return try await service.pool.run { try authenticator.caller(of: request) }
     }
 
     @concurrent

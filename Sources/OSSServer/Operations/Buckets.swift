@@ -9,7 +9,9 @@ extension ObjectService {
         let count = try request.number("max-keys", 1...1000) ?? 100
         let buckets = try await pool.run {
             try store.buckets().filter {
-                $0.name.description.hasPrefix(prefix) && (marker.isEmpty || marker < $0.name.description)
+                let name = $0.name.description
+                guard name.hasPrefix(prefix), marker.isEmpty || marker < name else { return false }
+                return try request.permit.shows(name)
             }
         }
         let page = try await pool.run {
@@ -41,6 +43,7 @@ extension ObjectService {
         if let acl { try ObjectFields.require(acl, BucketSettings.acls, name: HeaderName.ossACL) }
         let storageClass = try await bucketClass(request)
         try await pool.run {
+            try request.permit.claim(name.description)
             var settings = BucketSettings()
             if try store.makeBucket(name) {
                 settings.storageClass = storageClass ?? settings.storageClass
@@ -74,7 +77,14 @@ extension ObjectService {
     /// DeleteBucket.
     func deleteBucket(_ request: OSSRequest) async throws -> Answer {
         let name = try bucketName(request)
-        try await pool.run { try store.deleteBucket(name) }
+        try await pool.run {
+            do throws(StoreError) { try store.deleteBucket(name) } catch {
+                // What another end of it left half done, is done now.
+                if error.code == .noSuchBucket { try request.permit.release(name.description) }
+                throw error
+            }
+            try request.permit.release(name.description)
+        }
         return Answer(204)
     }
 

@@ -82,7 +82,7 @@ extension ObjectService {
 }
 
 /// What is copied: `x-oss-copy-source: /bucket/key`, escaped, with its conditions and its range.
-private struct CopySource: Sendable {
+struct CopySource: Sendable {
     let bucket: String
     let key: String
     private let rangeField: String?

@@ -26,7 +26,11 @@ extension ObjectService {
             keys.append(try key(name))
         }
         let deleted = keys
+        let accesses = keys.map {
+            ObjectAccess("oss:DeleteObject", bucket: request.wire.bucket, key: $0.description)
+        }
         try await withBucket(request) { bucket in
+            try request.permit.require(accesses)
             for key in deleted { try bucket.delete(key) }
         }
         let isEncoded = try ListingEncoding(request)

@@ -11,6 +11,8 @@ struct OSSRequest: Sendable {
     /// What of it is signed, which is all but the host and the body.
     let wire: WireRequest
     let body: RequestBody
+    /// What its sender may do beside what was asked when it came in.
+    var permit = Permit.everything
 
     var method: String { wire.method }
 
