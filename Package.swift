@@ -35,6 +35,7 @@ let package = Package(
         .library(name: "ImageExport", targets: ["ImageExport"]),
         .library(name: "OSSClient", targets: ["OSSClient"]),
         .library(name: "OSSServer", targets: ["OSSServer"]),
+        .library(name: "ECSServer", targets: ["ECSServer"]),
         .executable(name: "lathe", targets: ["lathe"]),
     ],
     dependencies: [
@@ -72,6 +73,15 @@ let package = Package(
             [
                 "ObjectStorage", "OSSWire", .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
+        module("ECSWire", ["OSSWire", .product(name: "Crypto", package: "swift-crypto")]),
+        module(
+            "ECSServer",
+            [
+                "ECSWire", "OSSWire", .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
@@ -123,6 +133,8 @@ let package = Package(
                 "ImageModel", "LatheTestSupport",
             ]),
         tests("OSSWireTests", ["OSSWire", "ObjectStorage", "LatheTestSupport"]),
+        tests("ECSWireTests", ["ECSWire", "OSSWire", "LatheTestSupport"]),
+        tests("ECSServerTests", ["ECSServer", "ECSWire", "OSSWire", "LatheTestSupport"], exclude: ["Peers"]),
         tests(
             "OSSClientTests",
             [

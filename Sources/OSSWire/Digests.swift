@@ -55,18 +55,21 @@ public enum ConstantTime {
 }
 
 /// The keyed and plain digests of the signatures.
-enum SigningDigest {
-    static func hmacSHA1(_ text: String, key: String) -> [UInt8] {
+package enum SigningDigest {
+    package static func hmacSHA1(_ text: String, key: String) -> [UInt8] {
         let code = HMAC<Insecure.SHA1>.authenticationCode(
             for: Data(text.utf8), using: SymmetricKey(data: Data(key.utf8)))
         return Array(code)
     }
 
-    static func hmacSHA256(_ text: String, key: [UInt8]) -> [UInt8] {
+    package static func hmacSHA256(_ text: String, key: [UInt8]) -> [UInt8] {
         Array(HMAC<SHA256>.authenticationCode(for: Data(text.utf8), using: SymmetricKey(data: key)))
     }
 
-    static func sha256(_ text: String) -> String { Hexadecimal.encode(SHA256.hash(data: Data(text.utf8))) }
+    package static func sha256(_ text: String) -> String { sha256(Array(text.utf8)) }
+
+    /// In lower-case hexadecimal digits.
+    package static func sha256(_ bytes: [UInt8]) -> String { Hexadecimal.encode(SHA256.hash(data: bytes)) }
 
     /// A key that only signs in one scope: each name in turn signed with the code of the one before.
     static func derivedKey(secret: String, _ names: [String]) -> [UInt8] {

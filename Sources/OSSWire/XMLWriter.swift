@@ -20,6 +20,19 @@ public struct XMLWriter: Sendable {
 
     public mutating func element(_ name: String, _ content: Bool) { element(name, content ? "true" : "false") }
 
+    /// An element whose text stands in a CDATA section, or in several where it would end one.
+    public mutating func characterDataElement(_ name: String, _ content: String) {
+        text += "<\(name)><![CDATA["
+        var brackets = 0
+        for scalar in content.unicodeScalars {
+            // Between two brackets and '>' a section ends and another begins, so that neither has the three in it.
+            if scalar == ">", brackets >= 2 { text += "]]><![CDATA[" }
+            brackets = scalar == "]" ? brackets + 1 : 0
+            text.unicodeScalars.append(Self.representable(scalar))
+        }
+        text += "]]></\(name)>"
+    }
+
     /// Text in the element that is being written, or in the root.
     public mutating func characters(_ content: String) { text += Self.escaped(content) }
 
@@ -48,10 +61,18 @@ public struct XMLWriter: Sendable {
             case "'": text += "&apos;"
             case "\r": text += "&#13;"
             case "\n", "\t": text.unicodeScalars.append(scalar)
-            case "\u{0}"..<" ", "\u{FFFE}", "\u{FFFF}": text += "\u{FFFD}"
-            default: text.unicodeScalars.append(scalar)
+            default: text.unicodeScalars.append(representable(scalar))
             }
         }
         return text
+    }
+
+    /// XML 1.0, section 2.2: "Char".
+    private static func representable(_ scalar: Unicode.Scalar) -> Unicode.Scalar {
+        switch scalar {
+        case "\n", "\r", "\t": scalar
+        case "\u{0}"..<" ", "\u{FFFE}", "\u{FFFF}": "\u{FFFD}"
+        default: scalar
+        }
     }
 }
