@@ -35,6 +35,7 @@ let package = Package(
         .library(name: "ImageExport", targets: ["ImageExport"]),
         .library(name: "OSSClient", targets: ["OSSClient"]),
         .library(name: "OSSServer", targets: ["OSSServer"]),
+        .library(name: "ExportService", targets: ["ExportService"]),
         .library(name: "ECSServer", targets: ["ECSServer"]),
         .executable(name: "lathe", targets: ["lathe"]),
     ],
@@ -46,6 +47,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
         module("ImageModel"),
@@ -85,6 +88,13 @@ let package = Package(
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
+        module(
+            "ExportService",
+            [
+                "ECSWire", "OSSWire", "ObjectStorage", "ImageModel", .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Crypto", package: "swift-crypto"), .product(name: "Logging", package: "swift-log"),
+                .product(name: "Yams", package: "Yams"),
             ]),
         module(
             "LatheCommands",
