@@ -15,8 +15,8 @@ let settings: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
-func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+func module(_ name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource] = []) -> Target {
+    .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: settings)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
@@ -47,6 +47,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
@@ -99,10 +100,15 @@ let package = Package(
         module(
             "LatheCommands",
             [
-                "ImageExport", "OSSClient", "OSSServer", "OSSWire", "ObjectStorage", "ImagePipeline", "ImageFiles",
+                "ExportService", "ECSServer", "ECSWire", "ImageExport", "OSSClient", "OSSServer", "OSSWire",
+                "ObjectStorage", "ImagePipeline", "ImageFiles",
                 "ImageFormats", "ImageCodecs", "ImageModel",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ]),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            // The pages of the console are in the program itself: it has no file beside it to lose.
+            resources: [.embedInCode("Serve/Console")]),
         .executableTarget(name: "lathe", dependencies: ["LatheCommands"], swiftSettings: settings),
         .target(name: "CImageKernels", cSettings: [.treatAllWarnings(as: .error)]),
         .systemLibrary(name: "CISAL"), .systemLibrary(name: "CDeflate"), .systemLibrary(name: "CZstd"),
@@ -146,6 +152,13 @@ let package = Package(
         tests("ECSWireTests", ["ECSWire", "OSSWire", "LatheTestSupport"]),
         tests("ECSServerTests", ["ECSServer", "ECSWire", "OSSWire", "LatheTestSupport"], exclude: ["Peers"]),
         tests(
+            "ExportServiceTests",
+            [
+                "ExportService", "LatheCommands", "OSSClient", "OSSServer", "ECSWire", "OSSWire", "ObjectStorage",
+                "ObjectStoreConformance", "ImageModel", "LatheTestSupport",
+                .product(name: "Logging", package: "swift-log"),
+            ]),
+        tests(
             "OSSClientTests",
             [
                 "OSSClient", "OSSServer", "OSSWire", "ObjectStorage", "ObjectStoreConformance", "ImageModel",
@@ -163,5 +176,7 @@ let package = Package(
             ["LatheCommands", "ImagePipeline", "ImageFiles", "ImageFormats", "ImageModel", "LatheTestSupport"]),
         // Runs the real binary as its users do, so it sees no library of ours but the test support.
         tests("LatheCommandsTests", ["lathe", "ImageFormats", "LatheTestSupport"]),
+        // The ExportImage service as its users meet it: the binary, the vendor's SDKs, a browser.
+        tests("LatheServiceTests", ["lathe", "LatheTestSupport"], exclude: ["Peers"]),
     ]
 )

@@ -3,16 +3,25 @@ import Testing
 
 /// Help, version and completions.
 @Suite struct HelpTests {
-    static let verbs = ["convert", "export", "info", "check", "map", "compare", "digest", "verify", "serve", "bench"]
+    static let verbs = [
+        "convert", "export", "info", "check", "map", "compare", "digest", "verify", "serve", "image", "admin", "bench",
+    ]
+    /// Verbs of verbs; the file of each is named by both.
+    static let innerVerbs = [
+        "image add", "image set", "admin account", "admin key", "admin key create", "admin role set",
+        "admin policy set",
+        "admin bucket create", "admin region set", "admin quota set", "admin apply",
+    ]
     private static let folder = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
         .deletingLastPathComponent().appending(path: "testdata/help")
 
     /// With LATHE_WRITE_HELP=1 the texts are written anew, for review in the diff.
-    @Test(arguments: ["lathe"] + verbs) func theHelpTextIsAsItWas(verb: String) throws {
-        let outcome = try lathe(verb == "lathe" ? ["--help"] : [verb, "--help"], environment: ["COLUMNS": "80"])
+    @Test(arguments: ["lathe"] + verbs + innerVerbs) func theHelpTextIsAsItWas(verb: String) throws {
+        let words = verb.split(separator: " ").map(String.init)
+        let outcome = try lathe((verb == "lathe" ? [] : words) + ["--help"], environment: ["COLUMNS": "80"])
         #expect(outcome.status == 0)
         #expect(outcome.errors.isEmpty)
-        let file = Self.folder.appending(path: "\(verb).txt")
+        let file = Self.folder.appending(path: "\(words.joined(separator: "-")).txt")
         if ProcessInfo.processInfo.environment["LATHE_WRITE_HELP"] == "1" {
             try FileManager.default.createDirectory(at: Self.folder, withIntermediateDirectories: true)
             try outcome.text.write(to: file, atomically: true, encoding: .utf8)

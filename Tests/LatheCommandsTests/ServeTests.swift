@@ -121,7 +121,15 @@ import Testing
     }
 
     @Test(arguments: [
-        (["--data-directory", "d"], "the ExportImage service isn't part of this version"),
+        (["--data-directory", "d", "--anonymous"], "--anonymous goes with --oss-only"),
+        (["--data-directory", "d", "--domain", "x.y"], "--domain goes with --oss-only"),
+        (["--data-directory", "d", "--workers", "0"], "--workers 0"),
+        (["--data-directory", "d", "--s3"], "--s3 goes with --oss-endpoint"),
+        (
+            ["--data-directory", "d", "--oss-endpoint", "http://x", "--oss-port", "1"],
+            "--oss-port is for the embedded store"
+        ),
+        (["--oss-only", "--data-directory", "d", "--workers", "3"], "--workers is not for --oss-only"),
         (["--oss-only"], "--data-directory"),
         (["--oss-only", "--data-directory", "d", "--port", "65536"], "--port 65536"),
         (["--oss-only", "--data-directory", "d", "--access-key-id", "a"], "go together"),

@@ -20,6 +20,14 @@ struct ServeAccess: ParsableArguments {
     @Flag(help: "Let requests without a signature do everything.")
     var anonymous = false
 
+    /// The first option that was given, if any was.
+    var firstGiven: String? {
+        [
+            ("--access-key-id", accessKeyId != nil), ("--credentials-file", credentialsFile != nil),
+            ("--anonymous", anonymous),
+        ].first { $0.1 }?.0
+    }
+
     func validate() throws {
         guard (accessKeyId == nil) == (accessKeySecret == nil) else {
             throw ValidationError("--access-key-id and --access-key-secret go together.")

@@ -19,6 +19,14 @@ enum StateDirectory {
         return path
     }
 
+    /// Where `lathe serve` keeps all it has when no directory is named: `$XDG_DATA_HOME/lathe/service`, or
+    /// `~/.local/share/lathe/service`; it is not made, but the directories above it are.
+    static func servicePath() throws(ImageError) -> String {
+        let parent = try base("XDG_DATA_HOME", ".local/share") + "/lathe"
+        try make(parent)
+        return parent + "/service"
+    }
+
     private static func make(_ directory: String) throws(ImageError) {
         do {
             try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)

@@ -98,7 +98,8 @@ struct StoreArguments: ParsableArguments {
         }
     }
 
-    private func bucket(_ location: StoreLocation, creating: Bool) throws(StoreError) -> any ObjectStore {
+    /// Opens a bucket, without retries.
+    func bucket(_ location: StoreLocation, creating: Bool) throws(StoreError) -> any ObjectStore {
         let environment = ProcessInfo.processInfo.environment
         let given = StoreSettings(
             accessKeyID: accessKeyID, accessKeySecret: accessKeySecret, securityToken: securityToken,

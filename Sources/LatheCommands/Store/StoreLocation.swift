@@ -13,6 +13,12 @@ struct StoreLocation: Hashable, Sendable {
     /// nil for the bucket itself.
     var key: ObjectKey?
 
+    init(scheme: Scheme, bucket: String, key: ObjectKey? = nil) {
+        self.scheme = scheme
+        self.bucket = bucket
+        self.key = key
+    }
+
     /// What stands for an object in a store where a path could stand.
     ///
     /// - Returns: nil for a path.

@@ -1,0 +1,56 @@
+internal import ExportService
+
+/// What is printed when the service listens.
+struct ServiceReport: Encodable {
+    /// Where the API is.
+    var endpoint = ""
+    /// That of the embedded store, where it is there.
+    var ossEndpoint: String?
+    var directory: String
+    /// What a first start made, to be told this once.
+    var accountId: String?
+    var accessKeyId: String?
+    var accessKeySecret: String?
+    var region: String?
+    var role: String?
+    var bucket: String?
+    /// A program that exports an image.
+    var example: String?
+    /// Secrets of keys that the configuration file names without one, by the keys' ids.
+    var secrets: [String: String]?
+
+    init(directory: String, _ setUp: FirstSetup?, _ keys: [AccessKeyRecord]) {
+        self.directory = directory
+        if !keys.isEmpty { secrets = Dictionary(uniqueKeysWithValues: keys.map { ($0.id, $0.secret) }) }
+        accountId = setUp?.accountID
+        accessKeyId = setUp?.accessKeyID
+        accessKeySecret = setUp?.accessKeySecret
+        region = setUp?.regionID
+        role = setUp?.roleName
+        bucket = setUp?.bucket
+    }
+
+    var text: String {
+        var lines = ["endpoint: \(endpoint)"]
+        if let ossEndpoint { lines.append("oss endpoint: \(ossEndpoint)") }
+        lines.append("directory: \(directory)")
+        for (name, value) in [
+            ("account", accountId), ("access key ID", accessKeyId), ("access key secret", accessKeySecret),
+            ("region", region), ("role", role), ("bucket", bucket),
+        ] {
+            if let value { lines.append("\(name): \(value)") }
+        }
+        for (id, secret) in (secrets ?? [:]).sorted(by: { $0.key < $1.key }) {
+            lines.append("access key secret of \(id): \(secret)")
+        }
+        if let example {
+            lines += [
+                "", "This was the first start, and the secret is shown this once. Register an image:", "",
+                "  lathe image add --data-directory \(directory) --name NAME FILE", "",
+                "then export it with the vendor's SDK for Python (aliyun-python-sdk-ecs):", "",
+            ]
+            lines += example.split(separator: "\n", omittingEmptySubsequences: false).map { "  \($0)" }
+        }
+        return lines.joined(separator: "\n")
+    }
+}
