@@ -137,14 +137,22 @@ import Testing
         #expect(try state.setUpFirst() == nil)
         #expect(try state.accounts().map(\.id) == [setup.accountID])
         #expect(try state.signingKey(setup.accessKeyID)?.secret == setup.accessKeySecret)
-        #expect(try state.bucket(setup.bucket)?.regionID == setup.regionID)
+        let bucket = try #require(setup.bucket)
+        #expect(try state.bucket(bucket)?.regionID == setup.regionID)
         #expect(try state.region("cn-hangzhou")?.supportsExport == true)
         #expect(try state.regions().count == 10)
         let examples = ClientExamples(setup, endpoint: "127.0.0.1:8080")
         for text in [examples.firstPythonSDK, examples.secondPythonSDK] {
-            for part in [setup.accessKeyID, setup.accessKeySecret, setup.bucket, "127.0.0.1:8080"] {
+            for part in [setup.accessKeyID, setup.accessKeySecret, bucket, "127.0.0.1:8080"] {
                 #expect(text.contains(part))
             }
         }
+    }
+
+    @Test func aFirstStartMakesNoBucketInSomebodyElsesStore() throws {
+        let setup = try #require(try state.setUpFirst(hasBucket: false))
+        #expect(setup.bucket == nil)
+        #expect(try state.buckets().isEmpty)
+        #expect(ClientExamples(setup, endpoint: "127.0.0.1:8080").firstPythonSDK.contains("set_OSSBucket('BUCKET')"))
     }
 }

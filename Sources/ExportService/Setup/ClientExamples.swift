@@ -12,6 +12,9 @@ package struct ClientExamples: Sendable {
         self.imageID = imageID
     }
 
+    /// That of the first start, or what stands for one.
+    private var bucket: String { setup.bucket ?? "BUCKET" }
+
     /// For `aliyun-python-sdk-core` and `aliyun-python-sdk-ecs`.
     package var firstPythonSDK: String {
         """
@@ -22,7 +25,7 @@ package struct ClientExamples: Sendable {
         request.set_endpoint('\(endpoint)')
         request.set_protocol_type('http')
         request.set_ImageId('\(imageID)')
-        request.set_OSSBucket('\(setup.bucket)')
+        request.set_OSSBucket('\(bucket)')
         request.set_ImageFormat('qcow2')
         print(client.do_action_with_exception(request).decode())
         """
@@ -38,7 +41,7 @@ package struct ClientExamples: Sendable {
             access_key_id='\(setup.accessKeyID)', access_key_secret='\(setup.accessKeySecret)',
             region_id='\(setup.regionID)', endpoint='\(endpoint)', protocol='http'))
         print(client.export_image(models.ExportImageRequest(
-            region_id='\(setup.regionID)', image_id='\(imageID)', ossbucket='\(setup.bucket)',
+            region_id='\(setup.regionID)', image_id='\(imageID)', ossbucket='\(bucket)',
             image_format='qcow2')).body)
         """
     }

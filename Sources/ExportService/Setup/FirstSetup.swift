@@ -8,7 +8,8 @@ package struct FirstSetup: Hashable, Sendable {
     package var accessKeySecret: String
     package var regionID: String
     package var roleName: String
-    package var bucket: String
+    /// nil where no bucket was made.
+    package var bucket: String?
 }
 
 extension ServiceState {
@@ -19,8 +20,9 @@ extension ServiceState {
     /// Makes what a service without any configuration needs: an account with a key and the role of exports, the regions, and a
     /// bucket's row; the bucket itself is made by the store.
     ///
+    /// - Parameter hasBucket: false makes no row: in somebody else's store, whose names are everybody's, nobody makes a bucket unasked.
     /// - Returns: nil, with nothing made, where there is an account already.
-    package func setUpFirst() throws(StateError) -> FirstSetup? {
+    package func setUpFirst(hasBucket: Bool = true) throws(StateError) -> FirstSetup? {
         try database.write { db in
             guard try AccountRecord.limit(1).isEmpty(db) else { return nil }
             let now = clock()
@@ -32,10 +34,12 @@ extension ServiceState {
             let role = try db.setRole(
                 SystemPolicies.exportRole, account.id, trustPolicy: nil, maxSessionSeconds: nil, now: now)
             try db.attachPolicy(SystemPolicies.exportPolicy, toRole: role.name, account.id)
-            let bucket = try db.addBucket(Self.defaultBucket, ofAccount: account.id, in: Self.defaultRegion, now: now)
+            if hasBucket {
+                _ = try db.addBucket(Self.defaultBucket, ofAccount: account.id, in: Self.defaultRegion, now: now)
+            }
             return FirstSetup(
-                accountID: account.id, accessKeyID: key.id, accessKeySecret: key.secret, regionID: bucket.regionID,
-                roleName: role.name, bucket: bucket.name)
+                accountID: account.id, accessKeyID: key.id, accessKeySecret: key.secret, regionID: Self.defaultRegion,
+                roleName: role.name, bucket: hasBucket ? Self.defaultBucket : nil)
         }
     }
 }

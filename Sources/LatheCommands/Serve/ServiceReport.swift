@@ -44,9 +44,16 @@ struct ServiceReport: Encodable {
             lines.append("access key secret of \(id): \(secret)")
         }
         if let example {
+            lines += ["", "This was the first start, and the secret is shown this once."]
+            if bucket == nil {
+                lines += [
+                    "Say which bucket of the endpoint's may be exported to:", "",
+                    "  lathe admin bucket create --elsewhere --data-directory \(directory) --region \(region ?? "REGION") BUCKET",
+                    "",
+                ]
+            }
             lines += [
-                "", "This was the first start, and the secret is shown this once. Register an image:", "",
-                "  lathe image add --data-directory \(directory) --name NAME FILE", "",
+                "Register an image:", "", "  lathe image add --data-directory \(directory) --name NAME FILE", "",
                 "then export it with the vendor's SDK for Python (aliyun-python-sdk-ecs):", "",
             ]
             lines += example.split(separator: "\n", omittingEmptySubsequences: false).map { "  \($0)" }

@@ -69,7 +69,8 @@ struct ServiceServing {
     private func prepare(_ state: ServiceState) throws -> (FirstSetup?, [AccessKeyRecord]) {
         try recording { () throws(StateError) in try state.makeDirectories() }
         let keys = try arguments.config.map { try ConfigurationFile.apply($0, to: state) } ?? []
-        return (try recording { () throws(StateError) in try state.setUpFirst() }, keys)
+        let isEmbedded = arguments.ossEndpoint == nil
+        return (try recording { () throws(StateError) in try state.setUpFirst(hasBucket: isEmbedded) }, keys)
     }
 
     /// Where the buckets are, and the embedded store where it is that.

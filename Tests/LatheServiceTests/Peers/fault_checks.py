@@ -219,6 +219,9 @@ class StoreAway(unittest.TestCase):
         endpoint = remote.greeting['endpoint']
         with Service('--oss-endpoint', endpoint, folder=folder, environment={
                 'OSS_ACCESS_KEY_ID': 'store-key', 'OSS_ACCESS_KEY_SECRET': 'store-secret', 'OSS_REGION': REGION}) as service:
+            # Nobody makes a bucket in somebody else's store unasked.
+            self.assertNotIn('bucket', service.process.greeting)
+            run(LATHE, 'admin', 'bucket', 'create', '--elsewhere', '--data-directory', service.data, '--region', REGION, BUCKET)
             disk = service.slow_disk(24)
             api = service.client('core')
             image = service.add_image('remote', disk)
