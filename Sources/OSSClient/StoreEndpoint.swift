@@ -94,8 +94,11 @@ public struct StoreEndpoint: Hashable, Sendable {
         return unsafe inet_pton(AF_INET, text, &address) == 1
     }
 
-    /// Whether no name can be put in front of the host.
-    var isBare: Bool { !host.contains(".") || Self.isIPv4(host) || host.contains(":") || host.hasSuffix(".localhost") }
+    /// Whether the host is an IP address.
+    var isAddress: Bool { Self.isIPv4(host) || host.contains(":") }
+
+    /// Whether no name can be put in front of the host, or none that is usually known.
+    var isBare: Bool { !host.contains(".") || isAddress || host.hasSuffix(".localhost") }
 
     /// The value of `Host`, and what stands in a URL, with a bucket in front where it is addressed so.
     func authority(bucket: String?) -> String {
@@ -147,6 +150,12 @@ struct BucketAddress: Hashable, Sendable {
         self.endpoint = endpoint
         self.bucket = bucket
         guard addressing == .automatic else {
+            guard addressing != .virtualHosted || !endpoint.isAddress else {
+                throw StoreError(
+                    .invalidRequest,
+                    "no name can stand in front of the address \(endpoint.host), so a bucket can't be addressed by its host; use "
+                        + "--addressing path, or a name for the endpoint")
+            }
             self.addressing = addressing
             return
         }
