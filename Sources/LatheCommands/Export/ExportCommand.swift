@@ -108,6 +108,10 @@ struct ExportCommand: ParsableCommand {
             throw ValidationError("--object is the whole key: leave --prefix and --name out.")
         }
         if checkpoint != nil, resume { throw ValidationError("--checkpoint and --resume are one thing: give one.") }
+        // It decides the object's name and that of the archive's member as well.
+        if conversion.options.contains(where: { $0.split(separator: ",").contains { $0.hasPrefix("package=") } }) {
+            throw ValidationError("-o package=… is --package here.")
+        }
         if package != nil, format != .raw { throw ValidationError("--package is for raw.") }
     }
 

@@ -21,7 +21,10 @@ struct VerifyCommand: ParsableCommand {
             copy that has it whole, or made anew from a disk of the same content in any format, the raw source for one. \
             Nothing is written that does not have the part's CRC-64 by the manifest.
 
-            An object in a store (oss://BUCKET/KEY, s3://BUCKET/KEY) is held against the manifest beside it             (KEY.manifest.json): by what the store says, without reading it; with --deep by reading all of it and keeping             nothing; with --download by fetching it into a file, which then is checked and kept if nothing is wrong. A local             copy is repaired with --repair-from oss://BUCKET/KEY by fetching its bad parts alone.
+            An object in a store (oss://BUCKET/KEY, s3://BUCKET/KEY) is held against the manifest beside it \
+            (KEY.manifest.json): by what the store says, without reading it; with --deep by reading all of it and keeping \
+            nothing; with --download by fetching it into a file, which then is checked and kept if nothing is wrong. A local \
+            copy is repaired with --repair-from oss://BUCKET/KEY by fetching its bad parts alone.
 
             Exit codes: 0 every image is whole, 1 it can't be told of one, 2 one is damaged. Without manifest and source, whole \
             means that the structure is sound and all of the disk can be read.
