@@ -280,6 +280,12 @@ struct ExportRun {
         } catch {
             throw CheckpointFile.none(error.message, path: export.checkpointPath)
         }
+        if let chosen = export.transfer.partLength, chosen != checkpoint.partLength {
+            throw ImageError(
+                .invalidOption,
+                "the export began with parts of \(checkpoint.partLength) bytes, and can't go on with others of \(chosen); leave their "
+                    + "length out, or begin anew without the checkpoint", path: export.checkpointPath)
+        }
     }
 
     /// - Returns: nil where the store does not know the upload any more.

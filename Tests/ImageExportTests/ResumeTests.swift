@@ -125,6 +125,19 @@ import Testing
         #expect(error?.code == .invalidOption)
     }
 
+    @Test func anotherLengthOfPartsIsRefused() throws {
+        let directory = try TemporaryDirectory()
+        var export = ExportCase(variant: .named("raw"), content: Self.content, partLength: 100 << 10)
+        let store = try interrupted(export, checkpoint: directory.file("c"))
+        export.partLength = 200 << 10
+        let error = #expect(throws: ImageError.self) {
+            try export.export(to: store, checkpoint: directory.file("c")).run()
+        }
+        #expect(error?.code == .invalidOption && error?.message.contains("102400") == true)
+        export.partLength = nil
+        #expect(try export.export(to: store, checkpoint: directory.file("c")).run().wasResumed)
+    }
+
     @Test func anUploadThatTheStoreForgotBeginsAnew() throws {
         let directory = try TemporaryDirectory()
         let export = ExportCase(variant: .named("qcow2"), content: Self.content, partLength: 100 << 10)
