@@ -109,7 +109,9 @@ struct ExportRun {
     /// Runs the conversion on this thread and its workers, while other threads send the parts.
     private func convert(into session: MultipartSession) throws(ImageError) -> ConversionResult {
         let parallel = export.transfer.parallel
-        let sink = PartFillingSink(partLength: session.plan.partLength, completeParts: parallel)
+        let partLength = session.plan.partLength
+        let sink = PartFillingSink(
+            partLength: partLength, completeParts: export.transfer.completeParts(ofLength: partLength))
         let failure = SharedFailure()
         let result: ConversionResult? = try WorkerThreads.run(besides: parallel) {
             do throws(StoreError) {

@@ -55,6 +55,20 @@ public struct TransferOptions: Sendable {
 
     public static let parallelCounts = 1...64
 
+    /// Parts that are being filled, at most; what stands at the head of an image takes a few pages besides.
+    private static let fillingCount = 2
+    /// What parts that are being filled may take beside those that are on their way, in bytes: of the 64 MiB that an export
+    /// takes whatever its parts, about a third is used otherwise.
+    private static let fillingLimit: UInt64 = 40 << 20
+
+    /// How many complete parts may stand in memory, those on their way among them.
+    ///
+    /// Where parts are long, those that are being filled are among the `parallel` ones; one at least goes.
+    func completeParts(ofLength partLength: UInt64) -> Int {
+        let isLong = partLength > Self.fillingLimit / UInt64(Self.fillingCount)
+        return isLong ? max(1, parallel - Self.fillingCount) : parallel
+    }
+
     public init(parallel: Int = 4, partLength: UInt64? = nil, limit: BandwidthLimit? = nil) {
         self.parallel = parallel
         self.partLength = partLength

@@ -1,5 +1,4 @@
 import ImageCodecs
-import ImageExport
 import ImageFormats
 import ImageModel
 import ImagePipeline
@@ -8,9 +7,17 @@ import ObjectStorage
 import ObjectStoreConformance
 import Testing
 
+@testable import ImageExport
+
 /// What is in the store is what `convert` writes into a file, for every format and every way to cut it into parts.
 @Suite struct ExportTests {
     static let content = SampleDisk.mixed(length: 2 << 20 | 1536, seed: 11)
+
+    /// Two are being filled: where these are long, they are among those that may be on their way.
+    @Test(arguments: [(4, 8, 4), (4, 20, 4), (4, 21, 2), (3, 1024, 1), (2, 1024, 1), (1, 1024, 1)])
+    func longPartsThatAreFilledAreCounted(parallel: Int, mebibytes: UInt64, expected: Int) {
+        #expect(TransferOptions(parallel: parallel).completeParts(ofLength: mebibytes << 20) == expected)
+    }
 
     @Test(arguments: OutputVariant.all, [100 << 10, 700_001] as [UInt64])
     func theObjectHasTheBytesOfAnOfflineConversion(variant: OutputVariant, partLength: UInt64) throws {
