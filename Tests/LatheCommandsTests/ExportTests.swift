@@ -88,6 +88,14 @@ import Testing
         #expect(outcome.status == 64, "\(outcome.testDescription)")
     }
 
+    @Test func aPackageIsNotNamedAsAPlainDisk() throws {
+        let refused = try export("-o", "package=tar.gz")
+        #expect(refused.status == 64 && refused.errors.contains("--package"), "\(refused.testDescription)")
+        let named = try export("-o", "package=tar.gz", "--object", "a.raw.tar.gz")
+        #expect(named.status == 0, "\(named.testDescription)")
+        #expect(try stored("a.raw.tar.gz").prefix(2) == Data([0x1F, 0x8B]))
+    }
+
     @Test func anObjectThatIsThereIsReplacedOnlyWhenAskedTo() throws {
         #expect(try export().status == 0)
         let again = try export()

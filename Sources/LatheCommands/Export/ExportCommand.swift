@@ -108,9 +108,12 @@ struct ExportCommand: ParsableCommand {
             throw ValidationError("--object is the whole key: leave --prefix and --name out.")
         }
         if checkpoint != nil, resume { throw ValidationError("--checkpoint and --resume are one thing: give one.") }
-        // It decides the object's name and that of the archive's member as well.
-        if conversion.options.contains(where: { $0.split(separator: ",").contains { $0.hasPrefix("package=") } }) {
-            throw ValidationError("-o package=… is --package here.")
+        // The option alone would leave the name of a plain disk to what is none.
+        if object == nil,
+            conversion.options.contains(where: { $0.split(separator: ",").contains { $0.hasPrefix("package=") } })
+        {
+            throw ValidationError(
+                "-o package=… leaves the object without a name for it: use --package, or name it by --object.")
         }
         if package != nil, format != .raw { throw ValidationError("--package is for raw.") }
     }
