@@ -134,6 +134,12 @@ public final class FileSource: ImageSource {
         isRegularFile ? "\(modification.seconds).\(modification.nanoseconds)" : nil
     }
 
+    public var identity: FileIdentity? {
+        guard isRegularFile, let status = try? descriptor.status(path: name) else { return nil }
+        return FileIdentity(
+            device: UInt64(status.st_dev), inode: UInt64(status.st_ino), modificationTime: Int64(modification.seconds))
+    }
+
     public func requireUnchanged() throws(ImageError) {
         if let fault = mapping?.faultOffset { throw unreadable(at: fault) }
         guard isRegularFile else { return }

@@ -33,6 +33,49 @@ public protocol ImageSource: Sendable {
     ///
     /// - Throws: `source-changed`.
     func requireUnchanged() throws(ImageError)
+
+    /// Refuses a range that the source does not hold whole.
+    ///
+    /// - Throws: `truncated`.
+    func requireHeld(_ range: FileRange) throws(ImageError)
+
+    /// The files that it consists of, itself where it is one.
+    var files: [any ImageSource] { get }
+
+    /// Which of the files an offset is in, and where in that.
+    func place(of offset: FileOffset) -> SourcePlace
+
+    /// What tells the file from all others of this machine, and when it was written to; nil for what is no regular file.
+    var identity: FileIdentity? { get }
+}
+
+/// A place in one file.
+public struct SourcePlace: Hashable, Sendable {
+    /// What the file's source is called.
+    public var name: String
+    public var offset: FileOffset
+
+    public init(name: String, offset: FileOffset) {
+        self.name = name
+        self.offset = offset
+    }
+}
+
+/// Which file a source is.
+public struct FileIdentity: Sendable {
+    public var device: UInt64
+    public var inode: UInt64
+    /// When it was last written to, in seconds since 1970.
+    public var modificationTime: Int64
+
+    public init(device: UInt64, inode: UInt64, modificationTime: Int64) {
+        self.device = device
+        self.inode = inode
+        self.modificationTime = modificationTime
+    }
+
+    /// Whether both are of one file, whatever was written in between.
+    public func isSameFile(as other: FileIdentity) -> Bool { device == other.device && inode == other.inode }
 }
 
 extension ImageSource {
@@ -50,6 +93,10 @@ extension ImageSource {
     public func requireUnchanged() throws(ImageError) {}
 
     public var revision: String? { nil }
+    public var files: [any ImageSource] { [self] }
+    public var identity: FileIdentity? { nil }
+
+    public func place(of offset: FileOffset) -> SourcePlace { SourcePlace(name: name, offset: offset) }
 
     public func nextData(from start: FileOffset, limit: FileOffset) throws(ImageError) -> FileRange? {
         start < limit ? FileRange(start: start, length: limit - start) : nil
@@ -65,7 +112,6 @@ extension ImageSource {
         return bytes
     }
 
-    /// Refuses a range that the source does not hold whole.
     public func requireHeld(_ range: FileRange) throws(ImageError) {
         let (end, overflow) = range.start.bytes.addingReportingOverflow(range.length)
         guard !overflow, end <= length else {

@@ -21,6 +21,10 @@ int lathe_rename_noreplace(const char *from, const char *to);
 /// The same between two open directories.
 int lathe_rename_noreplace_at(int from_directory, const char *from, int to_directory, const char *to);
 
+/// openat2(2), for reading: a path that stays beneath the directory, without any symbolic or magic link; a device, pipe or
+/// terminal neither waits nor becomes ours. A descriptor, or -1 with errno.
+int lathe_open_beneath(int directory, const char *path);
+
 /// fallocate(2) with FALLOC_FL_KEEP_SIZE: blocks for a range, whose content stays as it is.
 int lathe_reserve(int descriptor, int64_t offset, int64_t length);
 
