@@ -327,7 +327,7 @@ extension Checkpoint.Basis {
     fileprivate init(_ conversion: Conversion) throws(ImageError) {
         let encoder = try conversion.makeEncoder()
         sourceLength = conversion.image.source.length
-        sourceRevision = conversion.image.source.revision
+        sourceRevision = conversion.image.revision
         sourceFormat = conversion.image.format.rawValue
         format = conversion.format.rawValue
         options = encoder.options

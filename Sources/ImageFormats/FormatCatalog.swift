@@ -23,17 +23,45 @@ public enum FormatCatalog {
         format == .raw && options.asks("package", for: RawPackageEncoder.package) ? .rawPackage : format
     }
 
-    /// The reader of a format, with the header read and checked.
+    /// Opens an image with everything that its content is in.
+    ///
+    /// - Parameters:
+    ///   - references: what opens the files that the image names.
+    ///   - snapshot: the internal snapshot to read in place of the disk as it is now.
+    /// - Throws: `corrupt`, `truncated`, `unsupported`, `external-reference`, `mismatch` or `limit-exceeded`; `input-output` for a
+    ///   file that can't be opened; `invalid-option` for a snapshot that is not there.
+    public static func open(
+        _ source: any ImageSource, as format: ImageFormat, _ references: any ReferencedFiles = NoReferencedFiles(),
+        snapshot: SnapshotSelection? = nil
+    ) throws(ImageError) -> OpenedImage {
+        try ImageChain.open(format, source, references, snapshot: snapshot)
+    }
+
+    /// The reader of an image that is whole in one file, with the header read and checked.
     ///
     /// - Throws: `corrupt`, `truncated`, `unsupported`, `external-reference` or `limit-exceeded`.
     public static func reader(for format: ImageFormat, source: any ImageSource) throws(ImageError) -> any ImageReader {
+        try open(source, as: format).reader
+    }
+
+    /// What the header of an image says, whatever other files its content is in: none is opened.
+    ///
+    /// - Returns: a reader for all but extents.
+    /// - Throws: `corrupt`, `truncated`, `unsupported` or `limit-exceeded`.
+    public static func header(of source: any ImageSource, as format: ImageFormat) throws(ImageError) -> any ImageReader
+    {
+        try readerType(of: format).init(source: source)
+    }
+
+    /// What reads a format.
+    static func readerType(of format: ImageFormat) -> any ImageReader.Type {
         switch format {
-        case .raw: try RawReader(source: source)
-        case .vhd: try VHDReader(source: source)
-        case .qcow2: try QCOW2Reader(source: source)
-        case .vmdk: try VMDKReader(source: source)
-        case .vdi: try VDIReader(source: source)
-        case .rawPackage: try RawPackageReader(source: source)
+        case .raw: RawReader.self
+        case .vhd: VHDReader.self
+        case .qcow2: QCOW2Reader.self
+        case .vmdk: VMDKReader.self
+        case .vdi: VDIReader.self
+        case .rawPackage: RawPackageReader.self
         }
     }
 

@@ -17,10 +17,30 @@ public protocol ImageReader: Sendable {
     /// What `info` shows of the header, in the order of the specification.
     var details: [FormatDetail] { get }
 
-    /// Reads and checks the header.
+    /// Reads and checks the header, of this file alone: what is in other files is not looked for, and holes may be a parent's.
     ///
-    /// - Throws: `corrupt`, `truncated`, `unsupported`, `external-reference` or `limit-exceeded`.
+    /// Good for what a header says; content is read through `open`.
+    ///
+    /// - Throws: `corrupt`, `truncated`, `unsupported` or `limit-exceeded`.
     init(source: any ImageSource) throws(ImageError)
+
+    /// Opens an image with the other files that its own content is in, the images under it left out.
+    ///
+    /// - Parameter snapshot: the internal snapshot to read in place of the disk as it is now.
+    /// - Throws: as `init`; `external-reference` or `input-output` where a file can't be opened; `invalid-option` for a snapshot
+    ///   that is not there.
+    static func open(_ source: any ImageSource, _ references: any ReferencedFiles, snapshot: SnapshotSelection?)
+        throws(ImageError) -> OpenedImage
+
+    /// Opens the image whose content shows where this one has no place for any.
+    ///
+    /// - Parameter source: what `open` answered.
+    /// - Returns: nil where the image is whole by itself.
+    /// - Throws: `external-reference` or `input-output` where it can't be opened; `mismatch` where it is not the right one.
+    func openParent(_ references: any ReferencedFiles, of source: any ImageSource) throws(ImageError) -> ParentImage?
+
+    /// How many images lie over the one that has a file offset: 0 for the image that was asked for.
+    func depth(of offset: FileOffset) -> Int
 
     /// Maps a guest range, from its start on.
     ///
@@ -35,6 +55,24 @@ public protocol ImageReader: Sendable {
 
 extension ImageReader {
     public var contentLength: UInt64 { virtualSize }
+
+    public static func open(
+        _ source: any ImageSource, _ references: any ReferencedFiles, snapshot: SnapshotSelection?
+    ) throws(ImageError) -> OpenedImage {
+        if let snapshot {
+            throw ImageError(
+                .invalidOption,
+                "the snapshot \(snapshot) can't be in this image: of the formats that Lathe reads, only qcow2 has "
+                    + "internal snapshots", path: source.name)
+        }
+        return OpenedImage(reader: try Self(source: source), source: source)
+    }
+
+    public func openParent(_ references: any ReferencedFiles, of source: any ImageSource) throws(ImageError)
+        -> ParentImage?
+    { nil }
+
+    public func depth(of offset: FileOffset) -> Int { 0 }
 }
 
 /// One line of what a header says.

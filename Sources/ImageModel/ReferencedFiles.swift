@@ -39,7 +39,8 @@ public struct NoReferencedFiles: ReferencedFiles {
     private static func refusal(_ what: String, _ image: String) -> ImageError {
         ImageError(
             .externalReference,
-            "\(what), and Lathe opens no file that an image names unless '--allow-backing DIR' says beneath which directory",
+            "\(what), and Lathe opens no file that an image names unless '--allow-backing DIR' (of convert, export, compare, "
+                + "map and verify) says beneath which directory",
             path: image)
     }
 }

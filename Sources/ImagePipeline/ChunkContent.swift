@@ -23,6 +23,11 @@ struct ChunkContent: ~Copyable {
     private var buffer: [UInt8] = []
     private let bufferLength: Int
     private var decompressor: Decompressor?
+    /// The last unit of which only a part was needed: the rest of its range is another file's.
+    private var partUnit: CompressedUnit?
+    private var partContent: [UInt8] = []
+    /// What it inflated to, in bytes.
+    private var partLength: UInt64 = 0
 
     /// - Parameter chunkSize: of every chunk that will be loaded; the buffer is this long, in bytes.
     init(_ image: DiskImage, chunkSize: UInt64) {
@@ -160,25 +165,64 @@ struct ChunkContent: ~Copyable {
         }
     }
 
+    /// Inflates a unit to its place or, where only a part of it is needed, beside: the rest of its range may have been read from
+    /// elsewhere, as under an overlay whose clusters are smaller.
     private mutating func inflate(_ unit: CompressedUnit, needed: GuestRange) throws(ImageError) {
-        guard unit.content.start >= start, unit.content.end - start <= UInt64(buffer.count) else {
-            throw ImageError(
-                .limitExceeded,
-                "a compressed unit of \(unit.content.length) bytes is more than the \(Self.largestCompressedUnit) that Lathe "
-                    + "inflates at once", path: image.source.name, offset: unit.stored.start)
-        }
         if decompressor == nil { decompressor = try Decompressor() }
+        let isWhole =
+            needed.start == unit.content.start
+            && (needed.end == unit.content.end || needed.end.bytes == image.virtualSize)
+        guard isWhole else { return try inflatePart(unit, needed: needed) }
+        guard unit.content.start >= start, unit.content.end - start <= UInt64(buffer.count) else {
+            throw tooLong(unit)
+        }
         let first = Int(unit.content.start - start)
         let range = first..<first + Int(unit.content.length)
         let produced = try image.source.withBytes(of: unit.stored) { (bytes) throws(ImageError) in
             decompressor?.decompress(bytes, method: unit.method, into: &buffer, range)
         }
-        guard let produced, UInt64(produced) >= needed.end - unit.content.start else {
-            throw ImageError(
-                .corrupt,
-                "the \(unit.method.rawValue) data of guest bytes \(unit.content.start.bytes) to "
-                    + "\(unit.content.end.bytes) is damaged", path: image.source.name, offset: unit.stored.start)
+        guard let produced, UInt64(produced) >= needed.end - unit.content.start else { throw damaged(unit) }
+    }
+
+    /// Inflates a unit beside the chunk, unless it was the last one, and takes what is needed of it.
+    private mutating func inflatePart(_ unit: CompressedUnit, needed: GuestRange) throws(ImageError) {
+        if partUnit != unit {
+            guard unit.content.length <= max(UInt64(buffer.count), Self.largestCompressedUnit) else {
+                throw tooLong(unit)
+            }
+            partUnit = nil
+            let length = Int(unit.content.length)
+            if partContent.count < length { partContent = [UInt8](repeating: 0, count: length) }
+            let produced = try image.source.withBytes(of: unit.stored) { (bytes) throws(ImageError) in
+                decompressor?.decompress(bytes, method: unit.method, into: &partContent, 0..<length)
+            }
+            guard let produced else { throw damaged(unit) }
+            (partUnit, partLength) = (unit, UInt64(produced))
         }
+        guard needed.end - unit.content.start <= partLength else { throw damaged(unit) }
+        let first = Int(needed.start - unit.content.start)
+        let place = Int(needed.start - start)
+        let count = Int(needed.length)
+        buffer.replaceSubrange(place..<place + count, with: partContent[first..<first + count])
+    }
+
+    private func tooLong(_ unit: CompressedUnit) -> ImageError {
+        refusal(
+            .limitExceeded, unit,
+            "a compressed unit of \(unit.content.length) bytes is more than the \(Self.largestCompressedUnit) that Lathe "
+                + "inflates at once")
+    }
+
+    private func damaged(_ unit: CompressedUnit) -> ImageError {
+        refusal(
+            .corrupt, unit,
+            "the \(unit.method.rawValue) data of guest bytes \(unit.content.start.bytes) to \(unit.content.end.bytes) is "
+                + "damaged")
+    }
+
+    private func refusal(_ code: ImageError.Code, _ unit: CompressedUnit, _ message: String) -> ImageError {
+        let place = image.source.place(of: unit.stored.start)
+        return ImageError(code, message, path: place.name, offset: place.offset)
     }
 }
 

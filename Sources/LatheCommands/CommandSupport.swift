@@ -57,7 +57,9 @@ struct ImageArguments: ParsableArguments {
     var image: String
 
     /// Opens the image in the format that the user names, or else in the one that its content shows.
-    func open() throws(ImageError) -> DiskImage { try store.image(image, format: format) }
+    func open() throws(ImageError) -> (source: any ImageSource, format: ImageFormat) {
+        try store.formattedSource(image, format: format)
+    }
 }
 
 /// What every verb that works through a disk takes.

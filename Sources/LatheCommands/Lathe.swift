@@ -12,8 +12,8 @@ public struct Lathe: ParsableCommand {
             which is the same in every format: compare it with that of 'lathe digest'. A CRC finds accidents; against \
             somebody who wants to deceive, use 'lathe digest --algorithm sha256'.
 
-            Nothing that an image names (a backing file, an extent, a data file) is ever opened. A destination appears under \
-            its name whole or not at all.
+            What an image names (a backing file, an extent, a data file) is only opened beneath the directory that \
+            --allow-backing gives. A destination appears under its name whole or not at all.
 
             Shell completions: lathe --generate-completion-script bash|zsh|fish
             """,

@@ -248,9 +248,9 @@ final class PatchedMemory: ImageSpool {
         #expect(try raw.verify(raw.bytes, manifest: false).verdict == .undecided)
         let qcow2 = try ProvenImage(OutputVariant.named("qcow2"))
         #expect(try qcow2.verify(qcow2.bytes, manifest: false).verdict == .whole)
-        // An image of another program's feature is not damaged by having it: here, an external data file.
+        // An image of another program's feature is not damaged by having it: here, a backing file with a name of 9 bytes.
         var foreign = qcow2.bytes
-        foreign[79] |= 4
+        foreign.replaceSubrange(14..<20, with: [2, 0, 0, 0, 0, 9])
         #expect(try qcow2.verify(foreign, manifest: false).verdict == .undecided)
         #expect(try qcow2.verify(foreign).verdict == .damaged)
     }

@@ -16,6 +16,8 @@ package struct QCOW2Header: Hashable, Sendable {
     static let encodedLength: UInt64 = 512
     /// `cluster_bits` that QEMU opens: 512 bytes to 2 MiB.
     static let clusterBitsRange: ClosedRange<UInt32> = 9...21
+    /// With extended L2 entries: a cluster has 32 subclusters of a sector or more.
+    static let minimumExtendedClusterBits: UInt32 = 14
 
     /// `incompatible_features`: a program that knows not all that are set must not open the image.
     struct IncompatibleFeatures: OptionSet, Hashable, Sendable {
@@ -35,12 +37,14 @@ package struct QCOW2Header: Hashable, Sendable {
         case luks = 2
     }
 
-    /// Types of header extensions that a checker must know, since they own clusters.
+    /// Types of header extensions that say where content or clusters are.
     enum Extension {
         static let end: UInt32 = 0
         static let featureNameTable: UInt32 = 0x6803_F857
         static let bitmaps: UInt32 = 0x2385_2875
         static let encryptionHeader: UInt32 = 0x0537_BE77
+        static let backingFormat: UInt32 = 0xE279_2ACA
+        static let dataFileName: UInt32 = 0x4441_5441
     }
 
     var version: UInt32
@@ -71,6 +75,10 @@ package struct QCOW2Header: Hashable, Sendable {
     var bitmaps: FileRange?
     /// Where the data of the full disk encryption header pointer is, where there is one.
     var encryptionHeader: FileRange?
+    /// Where the name of the backing file's format is, where there is one.
+    var backingFormatName: FileRange?
+    /// Where the name of the external data file is, where there is one.
+    var dataFileName: FileRange?
 }
 
 // MARK: - What follows from the fields
@@ -81,7 +89,7 @@ extension QCOW2Header {
     /// In bytes.
     var clusterSize: UInt64 { 1 << UInt64(clusterBits) }
     /// Entries of an L2 table, which is one cluster.
-    var l2EntryCount: UInt64 { clusterSize / QCOW2Tables.entryLength }
+    var l2EntryCount: UInt64 { clusterSize / (hasExtendedL2 ? 2 * QCOW2Tables.entryLength : QCOW2Tables.entryLength) }
     /// Guest bytes that one L2 table maps.
     var l2Coverage: UInt64 { l2EntryCount * clusterSize }
     /// L1 entries that the virtual size needs.
@@ -93,6 +101,14 @@ extension QCOW2Header {
     var compressionMethod: CompressionMethod { compressionType == 1 ? .zstd : .deflate }
     /// `compatible_features` bit 0.
     var hasLazyRefcounts: Bool { compatibleFeatures & 1 != 0 }
+    /// Whether L2 entries have a bitmap of subclusters behind them.
+    var hasExtendedL2: Bool { incompatibleFeatures.contains(.extendedL2) }
+    /// Whether the content is in a file of its own, and only the tables are in this one.
+    var hasDataFile: Bool { incompatibleFeatures.contains(.externalDataFile) }
+    /// `autoclear_features` bit 1: the data file is the raw disk, whether or not the tables are looked at.
+    var hasRawDataFile: Bool { hasDataFile && autoclearFeatures & 2 != 0 }
+    /// Whether the image holds only what differs from a backing file.
+    var hasBackingFile: Bool { backingFileOffset != 0 && backingFileSize != 0 }
     /// `autoclear_features` bit 0: the bitmaps are as the last program that wrote to the disk left them.
     var hasValidBitmaps: Bool { autoclearFeatures & 1 != 0 }
     var l1Range: FileRange { FileRange(l1Offset, length: l1EntryCount * QCOW2Tables.entryLength) }
@@ -181,6 +197,8 @@ extension QCOW2Header {
             }
             if type == Extension.bitmaps { bitmaps = data }
             if type == Extension.encryptionHeader { encryptionHeader = data }
+            if type == Extension.backingFormat { backingFormatName = data }
+            if type == Extension.dataFileName { dataFileName = data }
             position = data.end.bytes + (8 - length % 8) % 8
         }
     }
@@ -224,7 +242,17 @@ extension QCOW2Header {
                 "qcow2 backing file name of \(backingFileSize) bytes at \(backingFileOffset) is not within the "
                     + "first cluster and 1023 bytes", 8)
         }
+        try validateFeatures(refusal)
         try validateTables(refusal)
+    }
+
+    private func validateFeatures(_ refusal: (ImageError.Code, String, UInt64) -> ImageError) throws(ImageError) {
+        guard !hasExtendedL2 || clusterBits >= Self.minimumExtendedClusterBits else {
+            throw refusal(
+                .corrupt,
+                "qcow2 clusters of \(clusterSize) bytes have extended L2 entries, which take clusters of 16 KiB or more",
+                20)
+        }
     }
 
     private func validateTables(_ refusal: (ImageError.Code, String, UInt64) -> ImageError) throws(ImageError) {
@@ -285,22 +313,20 @@ extension QCOW2Header {
         }
     }
 
-    /// Refuses what keeps the guest's bytes from being in this file, readable, whole and alone.
+    /// Refuses content that can't be understood.
     ///
-    /// - Throws: `external-reference` for a backing file, `unsupported` for encryption; what `requireStandardTables` does.
+    /// - Throws: `unsupported` for encryption.
     func requireReadable(path: String) throws(ImageError) {
-        guard backingFileOffset == 0 || backingFileSize == 0 else {
-            throw ImageError(
-                .externalReference,
-                "this qcow2 image has only what differs from a backing file; Lathe opens no file that an image names: "
-                    + "merge it with its backing file first", path: path, offset: FileOffset(8))
+        let method: String
+        switch encryption {
+        case .none: return
+        case .aes: method = "AES-CBC as QEMU once had it"
+        case .luks: method = "LUKS"
         }
-        guard encryption == .none else {
-            throw ImageError(
-                .unsupported, "this qcow2 image is encrypted, which Lathe does not read; decrypt it first", path: path,
-                offset: FileOffset(32))
-        }
-        try requireStandardTables(path: path)
+        throw ImageError(
+            .unsupported,
+            "this qcow2 image is encrypted (\(method)), which Lathe does not read; decrypt it first, with 'qemu-img convert' "
+                + "and its key", path: path, offset: FileOffset(32))
     }
 }
 

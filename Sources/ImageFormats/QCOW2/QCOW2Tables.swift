@@ -52,6 +52,28 @@ enum QCOW2Tables {
         }
     }
 
+    /// Hands the entries `range` of an L2 table to `body`, in order, until it answers false: the index, the entry, and the bitmap
+    /// of its subclusters, 0 in an image that has none.
+    static func forEachL2Entry(
+        of range: Range<UInt64>, tableAt tableOffset: UInt64, _ header: QCOW2Header, in source: any ImageSource,
+        _ body: (UInt64, UInt64, UInt64) throws(ImageError) -> Bool
+    ) throws(ImageError) {
+        guard header.hasExtendedL2 else {
+            return try forEachEntry(of: range, tableAt: tableOffset, in: source) { (index, entry) throws(ImageError) in
+                try body(index, entry, 0)
+            }
+        }
+        var entry: UInt64 = 0
+        try forEachEntry(of: 2 * range.lowerBound..<2 * range.upperBound, tableAt: tableOffset, in: source) {
+            (index, word) throws(ImageError) in
+            if index % 2 == 0 {
+                entry = word
+                return true
+            }
+            return try body(index / 2, entry, word)
+        }
+    }
+
     /// Hands the entries of a table that are not zero to `body`, in order; holes of the file are not even read.
     ///
     /// - Parameter tableOffset: a multiple of 8; the table is within the file.
@@ -134,6 +156,10 @@ enum QCOW2L2Entry: Hashable, Sendable {
 
     init(_ entry: UInt64, _ header: QCOW2Header) {
         if entry & QCOW2Tables.compressedFlag != 0 {
+            guard !header.hasDataFile else {
+                self = .invalid("is compressed, which clusters in a data file can't be")
+                return
+            }
             let sizeShift = 62 - (UInt64(header.clusterBits) - 8)
             let offset = entry & (1 << sizeShift - 1)
             let additionalSectors = (entry & (1 << 62 - 1)) >> sizeShift
@@ -143,16 +169,20 @@ enum QCOW2L2Entry: Hashable, Sendable {
         }
         let offset = entry & QCOW2Tables.offsetMask
         let isZero = entry & QCOW2Tables.zeroFlag != 0
+        // A data file may have a cluster at its very start, and the flag then says that there is one.
+        let isAllocated = offset != 0 || header.hasDataFile && entry & QCOW2Tables.copiedFlag != 0
         if entry & QCOW2Tables.reservedL2Bits != 0 {
             self = .invalid("has reserved bits \(hex(entry & QCOW2Tables.reservedL2Bits)) set")
         } else if isZero && header.version < 3 {
             self = .invalid("has the zero flag set, which version 2 does not have")
+        } else if isZero && header.hasExtendedL2 {
+            self = .invalid("has bit 0 set, which extended entries do not have")
         } else if offset % header.clusterSize != 0 {
             self = .invalid("points at byte \(offset), which is not at a cluster of \(header.clusterSize) bytes")
         } else if isZero {
             self = .zero(kept: offset)
         } else {
-            self = offset == 0 ? .unallocated : .data(offset)
+            self = isAllocated ? .data(offset) : .unallocated
         }
     }
 }

@@ -55,8 +55,10 @@ package struct VDIHeader: Hashable, Sendable {
     var creationUUID: [UInt8]
     /// `uuidModify`, as it is stored.
     var modificationUUID: [UInt8]
-    /// `uuidLinkage`, as it is stored: zero where there is no parent.
+    /// `uuidLinkage`, as it is stored: zero where there is no parent, else that parent's `uuidCreate`.
     var linkageUUID: [UInt8]
+    /// `uuidParentModify`, as it is stored: what the parent's `uuidModify` was.
+    var parentModificationUUID = [UInt8](repeating: 0, count: 16)
 
     /// The virtual size in whole sectors, rounded up as QEMU does.
     var virtualSize: UInt64 { diskSize.roundedUp(toMultipleOf: sectorSize) ?? diskSize.roundedDown(toMultipleOf: 512) }
@@ -106,20 +108,27 @@ extension VDIHeader {
         creationUUID = Array(bytes[392..<408])
         modificationUUID = Array(bytes[408..<424])
         linkageUUID = Array(bytes[424..<440])
+        parentModificationUUID = Array(bytes[440..<456])
     }
 
     /// What must hold before any block is looked up.
     ///
-    /// - Throws: `external-reference` for an image with a parent, `corrupt` or `limit-exceeded` for the rest.
+    /// - Throws: `unsupported` for an undo image; `corrupt` or `limit-exceeded`.
     func validate(path: String) throws(ImageError) {
         func refusal(_ code: ImageError.Code, _ message: String, _ offset: UInt64) -> ImageError {
             ImageError(code, message, path: path, offset: FileOffset(offset))
         }
-        guard type == .normal || type == .fixed, linkageUUID.isZero else {
+        guard type != .undo else {
             throw refusal(
-                .externalReference,
-                "this VDI is a \(type.name) image whose content is partly in a parent file; Lathe opens no file that an "
-                    + "image names: merge it with its parent first", 76)
+                .unsupported,
+                "this VDI is an undo image, of which no program is known that writes it; Lathe reads dynamic, static and "
+                    + "differencing ones", 76)
+        }
+        guard (type == .differencing) == !linkageUUID.isZero else {
+            throw refusal(
+                .corrupt,
+                "this VDI is a \(type.name) image with the parent \(uuidText(littleEndianFields: linkageUUID)); a differencing "
+                    + "image has one, and no other has", 424)
         }
         guard blockSize.nonzeroBitCount == 1, VDITables.blockSizes.contains(blockSize) else {
             throw refusal(
@@ -170,6 +179,7 @@ extension VDIHeader {
         bytes.store(creationUUID, at: 392)
         bytes.store(modificationUUID, at: 408)
         bytes.store(linkageUUID, at: 424)
+        bytes.store(parentModificationUUID, at: 440)
         // LCHSGeometry: no geometry is claimed, only the sector size that VirtualBox demands of the field.
         bytes.storeLittleEndian(UInt32(sectorSize), at: 468)
         return bytes

@@ -1,6 +1,6 @@
 public import ImageModel
 
-/// Maps the guest's bytes in a VDI of type dynamic or fixed, as VirtualBox or QEMU lay it out.
+/// Maps the guest's bytes in a VDI of type dynamic, fixed or differencing, as VirtualBox or QEMU lay it out.
 public struct VDIReader: ImageReader {
     private let header: VDIHeader
 
@@ -13,14 +13,25 @@ public struct VDIReader: ImageReader {
     public var virtualSize: UInt64 { header.virtualSize }
     public var unitSize: UInt64? { header.blockSize }
 
+    public func openParent(_ references: any ReferencedFiles, of source: any ImageSource) throws(ImageError)
+        -> ParentImage?
+    {
+        guard header.type == .differencing else { return nil }
+        return ParentImage(source: try VDIParent(header).find(references, for: source), format: .vdi)
+    }
+
     public var details: [FormatDetail] {
-        [
+        var list = [
             FormatDetail("subformat", .text(header.type.name)),
             FormatDetail("blocks", .number(header.blockCount)),
             FormatDetail("allocated-blocks", .number(header.allocatedBlocks)),
             FormatDetail("uuid-create", .text(uuidText(littleEndianFields: header.creationUUID))),
             FormatDetail("uuid-modify", .text(uuidText(littleEndianFields: header.modificationUUID))),
         ]
+        if header.type == .differencing {
+            list.append(FormatDetail("parent-uuid", .text(uuidText(littleEndianFields: header.linkageUUID))))
+        }
+        return list
     }
 
     public func extents(in range: GuestRange, atMost count: Int, from source: any ImageSource) throws(ImageError)

@@ -15,8 +15,8 @@ public enum VHDChecker: ImageChecker {
             if footer.diskType == .dynamic {
                 checkHeader(try VHDHeader(at: footer.dataOffset, source: source), of: footer, &report)
             }
-            if let tables = try VHDReader.tables(of: footer, dataLimit: copies.dataLimit, source: source) {
-                try checkBlocks(tables, copies, virtualSize: footer.virtualSize, in: source, &report)
+            if let header = try VHDReader.header(of: footer, dataLimit: copies.dataLimit, source: source) {
+                try checkBlocks(VHDTables(header: header), copies, virtualSize: footer.virtualSize, in: source, &report)
             } else {
                 checkFixed(footer, dataLimit: copies.dataLimit, &report)
             }

@@ -1,15 +1,18 @@
 public import ImageModel
 
-/// Maps the guest's bytes in a VHD of type fixed or dynamic, whoever wrote it.
+/// Maps the guest's bytes in a VHD of type fixed, dynamic or differencing, whoever wrote it.
 ///
 /// The disk has the size that QEMU gives it (`VHDFooter.virtualSize`). A dynamic disk can be read as long as one of its
-/// two footers is whole. Sectors that a block's bitmap says were never written read as zero (see `VHDTables`).
+/// two footers is whole. Sectors that a block's bitmap says were never written read as zero (see `VHDTables`), or as what the
+/// parent of a differencing disk has there.
 public struct VHDReader: ImageReader {
     private let footer: VHDFooter
     /// nil in a fixed disk.
     private let tables: VHDTables?
     /// No data may reach past this.
     private let dataLimit: FileOffset
+    /// nil in a disk without one.
+    private let parent: VHDParent?
 
     public let virtualSize: UInt64
 
@@ -18,12 +21,17 @@ public struct VHDReader: ImageReader {
         footer = try copies.footer()
         virtualSize = footer.virtualSize
         dataLimit = copies.dataLimit
-        tables = try Self.tables(of: footer, dataLimit: dataLimit, source: source)
+        guard let header = try Self.header(of: footer, dataLimit: dataLimit, source: source) else {
+            (tables, parent) = (nil, nil)
+            return
+        }
+        tables = VHDTables(header: header)
+        parent = footer.diskType == .differencing ? try VHDParent(header, in: source) : nil
     }
 
     /// Reads the dynamic header where there is one, and sees that a fixed disk is all there.
-    static func tables(of footer: VHDFooter, dataLimit: FileOffset, source: any ImageSource) throws(ImageError)
-        -> VHDTables?
+    static func header(of footer: VHDFooter, dataLimit: FileOffset, source: any ImageSource)
+        throws(ImageError) -> VHDHeader?
     {
         switch footer.diskType {
         case .fixed:
@@ -34,16 +42,18 @@ public struct VHDReader: ImageReader {
                         + "\(dataLimit.bytes); the file is cut short", path: source.name, offset: dataLimit)
             }
             return nil
-        case .dynamic:
+        case .dynamic, .differencing:
             let header = try VHDHeader(at: footer.dataOffset, source: source)
             try header.validate(virtualSize: footer.virtualSize, source: source)
-            return VHDTables(header: header)
-        case .differencing:
-            throw ImageError(
-                .externalReference,
-                "this VHD is a differencing disk whose content is partly in a parent file; Lathe opens no file that an "
-                    + "image names: merge it with its parent first", path: source.name, offset: dataLimit)
+            return header
         }
+    }
+
+    public func openParent(_ references: any ReferencedFiles, of source: any ImageSource) throws(ImageError)
+        -> ParentImage?
+    {
+        guard let parent else { return nil }
+        return ParentImage(source: try parent.open(references, for: source), format: .vhd)
     }
 
     public var unitSize: UInt64? { tables?.blockSize }
@@ -58,6 +68,10 @@ public struct VHDReader: ImageReader {
             FormatDetail("uuid", .text(uuidText(footer.uniqueID))),
         ]
         if let tables { list.append(FormatDetail("blocks", .number(tables.entryCount))) }
+        if let parent {
+            if let name = parent.names.first { list.append(FormatDetail("backing-filename", .text(name))) }
+            list.append(FormatDetail("parent-uuid", .text(uuidText(parent.uniqueID))))
+        }
         return list
     }
 
@@ -84,7 +98,8 @@ public struct VHDReader: ImageReader {
             try tables.forEachRun(of: sectors, in: entry, source: source) { (run, isWritten) throws(ImageError) in
                 let runStart = max(blockStart + run.lowerBound * sectorSize, start)
                 let runEnd = min(blockStart + run.upperBound * sectorSize, guest.end.bytes)
-                let mapping: Mapping = isWritten ? .raw(data + (runStart - blockStart)) : .zero
+                let mapping: Mapping =
+                    isWritten ? .raw(data + (runStart - blockStart)) : parent == nil ? .zero : .hole
                 list.append(
                     MappedExtent(range: GuestRange(runStart, length: runEnd - runStart), mapping: mapping))
                 return list.count <= count

@@ -220,7 +220,7 @@ extension Verification {
         } catch {
             try Self.requireContentError(error)
             // What is wrong with the source is not the image's fault.
-            let isOurs = error.path != reference.source.name
+            let isOurs = !reference.source.files.contains { $0.name == error.path }
             report.add(.source, isOurs ? Self.outcome(of: error) : .undecided, "the disks can't be compared: \(error)")
         }
     }

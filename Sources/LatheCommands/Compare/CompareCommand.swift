@@ -18,6 +18,17 @@ struct CompareCommand: ParsableCommand {
     @Option(name: .customShort("F"), help: ArgumentHelp("The second image's format.", valueName: "fmt"))
     var secondFormat: ImageFormat?
 
+    @Option(
+        name: .customShort("l"),
+        help: ArgumentHelp("An internal snapshot of the first image; see 'lathe map --help'.", valueName: "snapshot"))
+    var firstSnapshot: SnapshotSelection?
+
+    @Option(
+        name: .customShort("L"), help: ArgumentHelp("An internal snapshot of the second image.", valueName: "snapshot"))
+    var secondSnapshot: SnapshotSelection?
+
+    @OptionGroup var references: ReferenceArguments
+
     @Flag(name: .customShort("s"), help: "Strict: disks of different sizes are different.")
     var strict = false
 
@@ -67,8 +78,10 @@ struct CompareCommand: ParsableCommand {
         var isOpen = false
         try runCommand(flags, failure: { _ in isOpen ? ExitStatus.compareCannotRead : ExitStatus.compareCannotOpen }) {
             work in
-            let left = try store.image(first, format: firstFormat, work.cancellation)
-            let right = try store.image(second, format: secondFormat, work.cancellation)
+            let left = try store.image(
+                first, format: firstFormat, work.cancellation, references: references, snapshot: firstSnapshot)
+            let right = try store.image(
+                second, format: secondFormat, work.cancellation, references: references, snapshot: secondSnapshot)
             isOpen = true
             let result = try left.compare(with: right, work.reading(left, right, flags: flags))
             let identical = result.firstDifference == nil && !(strict && result.sizesDiffer)

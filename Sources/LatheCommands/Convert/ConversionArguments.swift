@@ -11,6 +11,9 @@ struct ConversionArguments: ParsableArguments {
         help: ArgumentHelp("The source's format; without it, the content shows.", valueName: "fmt"))
     var sourceFormat: ImageFormat?
 
+    @OptionGroup var references: ReferenceArguments
+    @OptionGroup var state: SnapshotArguments
+
     @Option(
         name: .customShort("o"), help: ArgumentHelp("Options of the format to write; see above.", valueName: "k=v,…"))
     var options: [String] = []
@@ -26,6 +29,14 @@ struct ConversionArguments: ParsableArguments {
             "Zeros shorter than this between data of one allocation unit are written rather than left as a hole: 4096 and "
                 + "more; 0 writes all of the disk.", valueName: "size"))
     var sparseSize = ByteSize(bytes: 4096)
+
+    /// The image to read.
+    func image(_ path: String, in store: StoreArguments, _ cancellation: CancellationFlag?) throws(ImageError)
+        -> DiskImage
+    {
+        try store.image(
+            path, format: sourceFormat, cancellation, references: references, snapshot: state.snapshot)
+    }
 
     /// The options of the format to write.
     func formatOptions(_ format: ImageFormat) throws(ImageError) -> FormatOptions {

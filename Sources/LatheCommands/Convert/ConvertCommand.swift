@@ -124,7 +124,7 @@ struct ConvertCommand: ParsableCommand {
     private func makeConversion(_ work: WorkOptions) throws(ImageError) -> Conversion {
         try requireChecksums()
         let options = try conversion.formatOptions(format)
-        let image = try store.image(source, format: conversion.sourceFormat, work.cancellation)
+        let image = try conversion.image(source, in: store, work.cancellation)
         return Conversion(
             image, to: format, options: options, sparsePolicy: try conversion.sparsePolicy(),
             timestamp: try conversion.timestamp(), reflink: reflink, trustsHoles: trustHoles,
@@ -134,9 +134,12 @@ struct ConvertCommand: ParsableCommand {
     private func convertToFile(_ conversion: Conversion, _ work: WorkOptions) throws(ImageError) -> ConvertedObject {
         // Options are checked before anything is made.
         _ = try conversion.makeEncoder()
-        if let file = conversion.image.source as? FileSource, file.isFile(at: destination) {
+        for source in conversion.image.source.files {
+            guard let file = source as? FileSource, file.isFile(at: destination) else { continue }
+            let what =
+                file.name == conversion.image.file.name ? "the source itself" : "a file that the source consists of"
             throw ImageError(
-                .destinationExists, "the destination is the source itself, which would be lost; name another file",
+                .destinationExists, "the destination is \(what), which would be lost; name another file",
                 path: destination)
         }
         let sink = try FileSink(path: destination, replacing: overwrite)

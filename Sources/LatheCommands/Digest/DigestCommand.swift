@@ -15,6 +15,8 @@ struct DigestCommand: ParsableCommand {
 
             sha256-tree withstands an adversary as well, on all threads, and zeros cost it next to nothing: it is the SHA-256 \
             over the SHA-256 digests (32 bytes each, in order) of the disk's blocks of 64 KiB, the last of which may be shorter.
+
+            Only the one file is opened: an image whose content is in several has to be converted first.
             """)
 
     /// What is computed.
@@ -38,6 +40,8 @@ struct DigestCommand: ParsableCommand {
         name: .customShort("f"),
         help: ArgumentHelp("The image's format; without it, the content shows.", valueName: "fmt"))
     var format: ImageFormat?
+
+    @OptionGroup var state: SnapshotArguments
 
     @Option(help: "For people or for programs.")
     var output: OutputFormat = .human
@@ -65,7 +69,7 @@ struct DigestCommand: ParsableCommand {
 
     func run() throws {
         try runCommand(flags) { work in
-            let disk = try store.image(image, format: format, work.cancellation)
+            let disk = try store.image(image, format: format, work.cancellation, snapshot: state.snapshot)
             let found = try disk.checksums(algorithm.selection, work.reading(disk, flags: flags))
             let digest = found.sha256 ?? found.sha256Tree ?? String(found.crc64ecma)
             let report = Report(

@@ -158,7 +158,7 @@ struct ExportCommand: ParsableCommand {
             try options.imply("member", "\(name).raw", because: "--package")
         }
         let key = try objectKey(name)
-        let image = try self.store.image(source, format: conversion.sourceFormat, work.cancellation)
+        let image = try conversion.image(source, in: self.store, work.cancellation)
         let made = Conversion(
             image, to: format, options: options, sparsePolicy: try conversion.sparsePolicy(),
             timestamp: try conversion.timestamp(), checksums: checksum.selection,

@@ -1,7 +1,7 @@
 internal import ArgumentParser
 internal import ImageFiles
 internal import ImageFormats
-internal import ImagePipeline
+internal import ImageModel
 
 struct InfoCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -13,8 +13,9 @@ struct InfoCommand: ParsableCommand {
 
     func run() throws {
         try runCommand {
-            let image = try arguments.open()
-            let report = InfoReport(image, path: arguments.image)
+            let (source, format) = try arguments.open()
+            let header = try FormatCatalog.header(of: source, as: format)
+            let report = InfoReport(header, format, of: source, path: arguments.image)
             try Rendering.render(report, as: arguments.output) { report.text }
         }
     }
@@ -28,6 +29,8 @@ struct InfoReport: Encodable {
     var actualSize: UInt64?
     var clusterSize: UInt64?
     var dirtyFlag: Bool
+    var backingFilename: String?
+    var backingFilenameFormat: String?
     var formatSpecific: FormatSpecific?
 
     struct FormatSpecific: Encodable {
@@ -63,23 +66,33 @@ struct InfoReport: Encodable {
         case actualSize = "actual-size"
         case clusterSize = "cluster-size"
         case dirtyFlag = "dirty-flag"
+        case backingFilename = "backing-filename"
+        case backingFilenameFormat = "backing-filename-format"
         case formatSpecific = "format-specific"
     }
 
     private let details: [FormatDetail]
 
-    init(_ image: DiskImage, path: String) {
+    init(_ header: any ImageReader, _ format: ImageFormat, of source: any ImageSource, path: String) {
         filename = path
-        format = image.format.rawValue
-        virtualSize = image.virtualSize
-        actualSize = (image.source as? FileSource)?.allocatedLength
-        clusterSize = image.reader.unitSize
-        details = image.reader.details
-        dirtyFlag = details.contains(FormatDetail("dirty-flag", .flag(true)))
-        let data = details.filter { $0.key != "dirty-flag" }
+        self.format = format.rawValue
+        virtualSize = header.virtualSize
+        actualSize = (source as? FileSource)?.allocatedLength
+        clusterSize = header.unitSize
+        let found = header.details
+        details = found
+        dirtyFlag = found.contains(FormatDetail("dirty-flag", .flag(true)))
+        func text(_ key: CodingKeys) -> String? {
+            found.first { $0.key == key.stringValue }.map { DetailValue(value: $0.value).text }
+        }
+        backingFilename = text(.backingFilename)
+        backingFilenameFormat = text(.backingFilenameFormat)
+        // What has a place of its own.
+        let data = found.filter { CodingKeys(stringValue: $0.key) == nil }
         guard !data.isEmpty else { return }
         formatSpecific = FormatSpecific(
-            type: format, data: Dictionary(uniqueKeysWithValues: data.map { ($0.key, DetailValue(value: $0.value)) }))
+            type: self.format,
+            data: Dictionary(uniqueKeysWithValues: data.map { ($0.key, DetailValue(value: $0.value)) }))
     }
 
     func encode(to encoder: any Encoder) throws {
@@ -90,6 +103,8 @@ struct InfoReport: Encodable {
         try container.encodeIfPresent(actualSize, forKey: .actualSize)
         try container.encodeIfPresent(clusterSize, forKey: .clusterSize)
         try container.encode(dirtyFlag, forKey: .dirtyFlag)
+        try container.encodeIfPresent(backingFilename, forKey: .backingFilename)
+        try container.encodeIfPresent(backingFilenameFormat, forKey: .backingFilenameFormat)
         try container.encodeIfPresent(formatSpecific, forKey: .formatSpecific)
     }
 

@@ -10,14 +10,21 @@ struct MapCommand: ParsableCommand {
         discussion: """
             The keys of --output json are those of 'qemu-img map --output json'. Holes of the file itself count as zero. Extents \
             are printed as they are found, whatever their number.
+
+            Where content is in several files, an extent's filename says in which, and its depth how many images lie over that \
+            one; zeros have no depth.
             """)
 
     @OptionGroup var arguments: ImageArguments
+    @OptionGroup var references: ReferenceArguments
+    @OptionGroup var state: SnapshotArguments
 
     func run() throws {
         try runCommand {
-            var lines = MapLines(arguments.output, path: arguments.image)
-            var walk = ExtentWalk(try arguments.open())
+            let image = try arguments.store.image(
+                arguments.image, format: arguments.format, references: references, snapshot: state.snapshot)
+            var lines = MapLines(arguments.output, image, path: arguments.image)
+            var walk = ExtentWalk(image)
             var pending: MappedExtent?
             while let extent = try walk.next() {
                 if pending?.absorb(extent) ?? false { continue }
@@ -42,15 +49,21 @@ struct MapLines {
         var data: Bool
         var compressed: Bool
         var offset: UInt64?
+        /// Where there is more than one file.
+        var filename: String?
     }
 
     private let format: OutputFormat
+    private let image: DiskImage
+    private let hasOneFile: Bool
     private let path: String
     private var buffer: String
     private var count = 0
 
-    init(_ format: OutputFormat, path: String) {
+    init(_ format: OutputFormat, _ image: DiskImage, path: String) {
         self.format = format
+        self.image = image
+        hasOneFile = image.source.files.count == 1
         self.path = path
         buffer = format == .json ? "[" : MapLines.row("Offset", "Length", "Mapped to", "File")
     }
@@ -60,8 +73,10 @@ struct MapLines {
             start: extent.range.start.bytes, length: extent.range.length, present: true, zero: false, data: true,
             compressed: false)
         switch extent.mapping {
-        case .raw(let offset): entry.offset = offset.bytes
-        case .compressed: entry.compressed = true
+        case .raw(let offset): entry.offset = place(offset, of: &entry)
+        case .compressed(let unit):
+            entry.compressed = true
+            _ = place(unit.stored.start, of: &entry)
         case .zero: (entry.zero, entry.data) = (true, false)
         case .hole: (entry.present, entry.zero, entry.data) = (false, true, false)
         }
@@ -71,11 +86,21 @@ struct MapLines {
         case .human where entry.data:
             let place = entry.offset.map { "0x" + String($0, radix: 16) } ?? "compressed"
             buffer += Self.row(
-                "0x" + String(entry.start, radix: 16), "0x" + String(entry.length, radix: 16), place, path)
+                "0x" + String(entry.start, radix: 16), "0x" + String(entry.length, radix: 16), place,
+                entry.filename ?? path)
         case .human: break
         }
         count += 1
         if buffer.utf8.count > 64 << 10 { try flush() }
+    }
+
+    /// Where an offset is in its own file, with that file and its depth put into the entry.
+    private func place(_ offset: FileOffset, of entry: inout Entry) -> UInt64 {
+        guard !hasOneFile else { return offset.bytes }
+        let place = image.source.place(of: offset)
+        entry.filename = place.name
+        entry.depth = image.reader.depth(of: offset)
+        return place.offset.bytes
     }
 
     mutating func finish() throws {

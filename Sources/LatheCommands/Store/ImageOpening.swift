@@ -1,6 +1,7 @@
+public import ArgumentParser
 internal import Glibc
 internal import ImageFiles
-internal import ImageFormats
+public import ImageFormats
 internal import ImageModel
 internal import ImagePipeline
 internal import ObjectStorage
@@ -19,14 +20,58 @@ extension StoreArguments {
         }
     }
 
-    /// An image in the format that the user names, or else in the one that its content shows.
-    func image(_ path: String, format: ImageFormat?, _ cancellation: CancellationFlag? = nil) throws(ImageError)
-        -> DiskImage
+    /// A source, and the format that the user names, or else the one that its content shows.
+    func formattedSource(_ path: String, format: ImageFormat?, _ cancellation: CancellationFlag? = nil)
+        throws(ImageError) -> (source: any ImageSource, format: ImageFormat)
     {
         let source = try source(path, cancellation)
-        if let format { return try DiskImage(source, format: format) }
-        return try DiskImage(source, format: FormatDetection.detect(source, name: path))
+        if let format { return (source, format) }
+        return (source, try FormatDetection.detect(source, name: path))
     }
+
+    /// An image, to be read whole.
+    ///
+    /// - Parameters:
+    ///   - references: where the files that it names may be; by default none is opened.
+    ///   - snapshot: the internal snapshot to read in place of the disk as it is now.
+    func image(
+        _ path: String, format: ImageFormat?, _ cancellation: CancellationFlag? = nil,
+        references: ReferenceArguments? = nil, snapshot: SnapshotSelection? = nil
+    ) throws(ImageError) -> DiskImage {
+        let opened = try formattedSource(path, format: format, cancellation)
+        let files: any ReferencedFiles = if let references { try references.files() } else { NoReferencedFiles() }
+        return try DiskImage(opened.source, format: opened.format, references: files, snapshot: snapshot)
+    }
+}
+
+/// What every verb takes that reads a disk whose content may be in several files.
+struct ReferenceArguments: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Open what an image names (a backing file, a data file, a parent, extents), but only regular files beneath this "
+                + "directory, and over no link; without it, nothing that an image names is opened.", valueName: "dir"),
+        completion: .directory)
+    var allowBacking: String?
+
+    /// What opens the files that an image names.
+    func files() throws(ImageError) -> any ReferencedFiles {
+        guard let allowBacking else { return NoReferencedFiles() }
+        return try BeneathDirectory(path: allowBacking)
+    }
+}
+
+/// What every verb takes that reads one disk, in whatever state of it.
+struct SnapshotArguments: ParsableArguments {
+    @Option(
+        name: .customShort("l"),
+        help: ArgumentHelp(
+            "Read an internal snapshot of the (qcow2) image: its ID or name, or snapshot.id=ID, snapshot.name=NAME.",
+            valueName: "snapshot"))
+    var snapshot: SnapshotSelection?
+}
+
+extension SnapshotSelection: ExpressibleByArgument {
+    public init?(argument: String) { self.init(parsing: argument) }
 }
 
 extension WorkOptions {
@@ -40,6 +85,6 @@ extension WorkOptions {
 
     /// The same work over images of which any may be in a store.
     func reading(_ images: DiskImage..., flags: WorkFlags) -> WorkOptions {
-        images.contains { $0.source is StoreSource } ? overNetwork(flags) : self
+        images.contains { $0.file is StoreSource } ? overNetwork(flags) : self
     }
 }

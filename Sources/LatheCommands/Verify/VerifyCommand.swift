@@ -58,6 +58,8 @@ struct VerifyCommand: ParsableCommand {
     @Option(help: ArgumentHelp("The source's format.", valueName: "fmt"))
     var sourceFormat: ImageFormat = .raw
 
+    @OptionGroup var references: ReferenceArguments
+
     @Option(
         help: ArgumentHelp(
             "Another copy of the image, or a disk of the same content, to repair from; several are tried in turn.",
@@ -183,7 +185,10 @@ struct VerifyCommand: ParsableCommand {
         -> VerificationReport
     {
         var reference: DiskImage?
-        if let source { reference = try store.image(source, format: sourceFormat, work.cancellation) }
+        if let source {
+            reference = try store.image(
+                source, format: sourceFormat, work.cancellation, references: references)
+        }
         let verification = Verification(
             image, format: format, manifest: manifest, reference: reference, work: work)
         return try verification.run()
