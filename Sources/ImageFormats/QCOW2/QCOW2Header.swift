@@ -81,7 +81,7 @@ extension QCOW2Header {
     /// In bytes.
     var clusterSize: UInt64 { 1 << UInt64(clusterBits) }
     /// Entries of an L2 table, which is one cluster.
-    var l2EntryCount: UInt64 { clusterSize / QCOW2Tables.entryLength }
+    var l2EntryCount: UInt64 { clusterSize / QCOW2EntryRules(self).entryLength }
     /// Guest bytes that one L2 table maps.
     var l2Coverage: UInt64 { l2EntryCount * clusterSize }
     /// L1 entries that the virtual size needs.

@@ -1,6 +1,8 @@
 public import ImageModel
 
-/// Checks a VHD: both footers, the header, and that every block has a place of its own in the file.
+/// Checks a VHD: both footers, the header, what it says of a parent, and that every block has a place of its own in the file.
+///
+/// A parent is never opened.
 ///
 /// What it asks of footer and header is what Xen's `vhd-util check` asks, but for the time, which may not lie in the
 /// future: a check without a clock says the same every day.
@@ -12,13 +14,12 @@ public enum VHDChecker: ImageChecker {
             let footer = try copies.footer()
             checkCopies(copies, type: footer.diskType, &report)
             checkFooter(footer, at: copies.tail?.valid == nil ? FileOffset(0) : copies.dataLimit, &report)
-            if footer.diskType == .dynamic {
-                checkHeader(try VHDHeader(at: footer.dataOffset, source: source), of: footer, &report)
-            }
-            if let tables = try VHDReader.tables(of: footer, dataLimit: copies.dataLimit, source: source) {
-                try checkBlocks(tables, copies, virtualSize: footer.virtualSize, in: source, &report)
-            } else {
+            if footer.diskType == .fixed {
+                _ = try VHDReader.tables(of: footer, dataLimit: copies.dataLimit, source: source)
                 checkFixed(footer, dataLimit: copies.dataLimit, &report)
+            } else {
+                let header = try VHDHeader(at: footer.dataOffset, source: source)
+                try checkDynamic(header, footer, copies, in: source, &report)
             }
             if copies.tail?.valid != nil { report.imageEnd = FileOffset(source.length) }
         } catch {
@@ -27,26 +28,47 @@ public enum VHDChecker: ImageChecker {
         return report
     }
 
+    private static func checkDynamic(
+        _ header: VHDHeader, _ footer: VHDFooter, _ copies: VHDFooterCopies, in source: any ImageSource,
+        _ report: inout CheckReport
+    ) throws(ImageError) {
+        checkHeader(header, of: footer, &report)
+        try header.validate(virtualSize: footer.virtualSize, source: source)
+        let tables = VHDTables(header: header)
+        let isDifferencing = footer.diskType == .differencing
+        var locators: [FileRange] = []
+        if isDifferencing { locators = try VHDParentCheck(header, in: source).check(tables, copies, &report) }
+        try checkBlocks(
+            tables, copies, locators: locators, virtualSize: footer.virtualSize, isDifferencing: isDifferencing,
+            in: source, &report)
+    }
+
     /// A dynamic disk needs both of its footers, and the same bytes in both.
     private static func checkCopies(_ copies: VHDFooterCopies, type: VHDFooter.DiskType, _ report: inout CheckReport) {
         if let tail = copies.tail, tail.isShort {
             report.add(
-                .warning,
-                "the footer at the end has \(VHDFooter.shortLength) bytes, as old writers left it, expected "
-                    + "\(VHDFooter.encodedLength)", at: tail.offset)
+                .warning, "the footer at the end", is: "\(VHDFooter.shortLength) bytes long",
+                expected: "\(VHDFooter.encodedLength)",
+                "old writers left it so, and others take the file for a raw one; 'lathe check --repair all' adds the byte",
+                at: tail.offset)
         }
         guard type != .fixed else { return }
         let places = [
             (copies.head, "at byte 0", FileOffset(0)), (copies.tail, "at the end of the file", copies.dataLimit),
         ]
+        let advice = "the other one is whole, and 'lathe check --repair all' copies it"
         for (copy, place, offset) in places {
             switch copy?.footer {
             case nil:
-                report.add(.corruption, "there is no footer \(place); the other one is whole", at: offset)
+                report.add(
+                    .corruption, "the footer \(place)", is: "not there",
+                    expected: "'conectix' and the bytes of the other one",
+                    "\(advice); some programs look at one of them alone", at: offset)
             case .failure(let error)?:
                 report.add(
-                    .corruption, "the footer \(place) can't be used, the other one is whole: \(error.message)",
-                    at: copy?.offset)
+                    .corruption, "the footer \(place)", is: "damaged (\(error.message))",
+                    expected: "the bytes of the other one", "\(advice); some programs look at one of them alone",
+                    at: copy?.offset ?? offset)
             case .success?:
                 break
             }
@@ -55,9 +77,9 @@ public enum VHDChecker: ImageChecker {
             let index = head.bytes.indices.first(where: { head.bytes[$0] != tail.bytes[$0] })
         {
             report.add(
-                .corruption,
-                "the footer at the end and its copy at byte 0 are not the same: they differ from byte "
-                    + "\(index) on", at: tail.offset + UInt64(index))
+                .corruption, "byte \(index) of the footer at the end", is: "\(tail.bytes[index])",
+                expected: "\(head.bytes[index]), as in its copy at byte \(index)",
+                "programs that go by one or the other see two disks", at: tail.offset + UInt64(index))
         }
     }
 
@@ -66,64 +88,71 @@ public enum VHDChecker: ImageChecker {
             || footer.features & ~(VHDFooter.reservedFeature | VHDFooter.temporaryFeature) != 0
         {
             report.add(
-                .warning, "the features are \(hex(footer.features)), expected 2, or 3 for a temporary disk",
-                at: offset + 8)
+                .warning, "the features field of the footer", is: hex(footer.features),
+                expected: "2, or 3 for a temporary disk", "a program may refuse what it does not know", at: offset + 8)
         }
         if footer.version != VHDFooter.version {
             report.add(
-                .warning, "the file format version is \(hex(footer.version)), expected \(hex(VHDFooter.version))",
-                at: offset + 12)
+                .warning, "the file format version of the footer", is: hex(footer.version),
+                expected: hex(VHDFooter.version), "a program may refuse another minor version", at: offset + 12)
         }
         if footer.diskType == .fixed, footer.dataOffset != VHDFooter.noDataOffset {
             report.add(
-                .warning,
-                "a fixed disk has no dynamic header, but its data offset is \(hex(footer.dataOffset)), expected "
-                    + "\(hex(VHDFooter.noDataOffset))", at: offset + 16)
+                .warning, "the data offset of the footer", is: hex(footer.dataOffset),
+                expected: "\(hex(VHDFooter.noDataOffset)), since a fixed disk has no dynamic header",
+                "a program may look for a header there", at: offset + 16)
         }
         checkSize(footer, at: offset, &report)
         if footer.uniqueID.isZero {
-            report.add(.corruption, "the UUID is null; programs tell disks apart by it", at: offset + 68)
+            report.add(
+                .corruption, "the UUID of the footer", is: "null", expected: "one that no other disk has",
+                "programs tell disks apart by it, and refuse this one or take it for another", at: offset + 68)
         }
         if footer.savedState > 1 {
-            report.add(.warning, "the saved state is \(footer.savedState), expected 0 or 1", at: offset + 84)
+            report.add(
+                .warning, "the saved state of the footer", is: "\(footer.savedState)", expected: "0 or 1",
+                "a program may take the disk for one in use", at: offset + 84)
         } else if footer.savedState == 1 {
             report.add(
-                .warning,
-                "a machine was saved with this disk: its memory may hold what the disk lacks", at: offset + 84)
+                .warning, "the saved state of the footer", is: "1", expected: "0, for a disk by itself",
+                "a machine was saved with this disk, and its memory may hold what the disk lacks", at: offset + 84)
         }
         if footer.hidden > 1 {
             report.add(
-                .warning,
-                "byte 85 is \(footer.hidden), expected 0, or 1 for a disk that Xen hides", at: offset + 85)
+                .warning, "byte 85 of the footer", is: "\(footer.hidden)",
+                expected: "0, or 1 for a disk that Xen hides", "the byte has no other meaning", at: offset + 85)
         }
         if !footer.reservedIsZero {
-            report.add(.warning, "the reserved bytes of the footer are not all zero", at: offset + 86)
+            report.add(
+                .warning, "the reserved part of the footer", is: "not all zero", expected: "427 zeros",
+                "a program may refuse what it does not know", at: offset + 86)
         }
     }
 
     private static func checkSize(_ footer: VHDFooter, at offset: FileOffset, _ report: inout CheckReport) {
         if footer.currentSize % sectorSize != 0 {
             report.add(
-                .warning, "the current size of \(footer.currentSize) bytes is not in whole sectors of \(sectorSize)",
-                at: offset + 48)
+                .warning, "the current size in the footer", is: "\(footer.currentSize) bytes",
+                expected: "whole sectors of \(sectorSize)", "it is rounded down", at: offset + 48)
         }
         if footer.virtualSize != footer.currentSize.roundedDown(toMultipleOf: sectorSize) {
             report.add(
-                .warning,
-                "the disk has \(footer.virtualSize) bytes by the geometry of its writer, which QEMU and Virtual PC "
-                    + "go by, but \(footer.currentSize) by its current size, which others go by", at: offset + 48)
+                .warning, "the current size in the footer", is: "\(footer.currentSize) bytes",
+                expected: "\(footer.virtualSize), the size by the geometry of this writer",
+                "QEMU and Virtual PC go by the geometry, others by the size", at: offset + 48)
         }
         if footer.virtualSize > VHDTables.maximumSectorCount * sectorSize {
             report.add(
-                .warning, "the disk has \(footer.virtualSize) bytes; many programs refuse more than 2040 GiB",
-                at: offset + 48)
+                .warning, "the size of the disk", is: "\(footer.virtualSize) bytes",
+                expected: "2040 GiB (\(VHDTables.maximumSectorCount * sectorSize) bytes) at most",
+                "many programs refuse a larger one", at: offset + 48)
         }
         let geometry = VHDGeometry(forSize: footer.currentSize)
         if geometry.encoded < footer.geometry.encoded {
             report.add(
-                .warning,
-                "the geometry is \(footer.geometry), more than the \(geometry) of a disk of \(footer.currentSize) "
-                    + "bytes; Xen refuses such a disk", at: offset + 56)
+                .warning, "the geometry in the footer", is: "\(footer.geometry)",
+                expected: "\(geometry) at most, for a disk of \(footer.currentSize) bytes",
+                "Xen refuses such a disk", at: offset + 56)
         }
     }
 
@@ -132,7 +161,8 @@ public enum VHDChecker: ImageChecker {
         let end = max(footer.virtualSize, footer.currentSize, sectorSize)
         if end < dataLimit.bytes {
             report.add(
-                .leak, "\(dataLimit.bytes - end) bytes between the end of the disk and its footer belong to nothing",
+                .leak, "what follows the disk", is: "\(dataLimit.bytes - end) bytes of nothing",
+                expected: "its footer, which stands at \(dataLimit.bytes)", "the bytes belong to nothing",
                 at: FileOffset(end))
         }
     }
@@ -141,33 +171,37 @@ public enum VHDChecker: ImageChecker {
         let offset = FileOffset(header.offset)
         if header.version != VHDHeader.version {
             report.add(
-                .warning,
-                "the header version is \(hex(header.version)), expected \(hex(VHDHeader.version))", at: offset + 24)
+                .warning, "the version of the dynamic header", is: hex(header.version),
+                expected: hex(VHDHeader.version),
+                "a program may refuse another minor version", at: offset + 24)
         }
         if header.dataOffset != VHDHeader.noDataOffset {
             report.add(
-                .warning,
-                "the header's data offset is \(hex(header.dataOffset)), expected "
-                    + "\(hex(VHDHeader.noDataOffset))", at: offset + 8)
+                .warning, "the data offset of the dynamic header", is: hex(header.dataOffset),
+                expected: hex(VHDHeader.noDataOffset), "a program may refuse what it does not know", at: offset + 8)
         }
         if header.tableOffset % sectorSize != 0 {
             report.add(
-                .corruption,
-                "the block allocation table at \(header.tableOffset) is not at a whole sector", at: offset + 16)
+                .corruption, "the place of the block allocation table", is: "\(header.tableOffset)",
+                expected: "a multiple of \(sectorSize)", "programs that count in sectors miss it", at: offset + 16)
         }
-        if !header.parentIsAbsent {
-            report.add(.warning, "the header names a parent, but the disk is not a differencing one", at: offset + 40)
+        if footer.diskType != .differencing, !header.parentIsAbsent {
+            report.add(
+                .warning, "what the dynamic header says of a parent", is: "not all zero",
+                expected: "zeros, since the disk is not a differencing one", "a program may look for the parent",
+                at: offset + 40)
         }
         if !header.reservedIsZero {
-            report.add(.warning, "the reserved bytes of the header are not all zero", at: offset + 60)
+            report.add(
+                .warning, "a reserved part of the dynamic header", is: "not all zero", expected: "zeros",
+                "a program may refuse what it does not know", at: offset + 60)
         }
         guard header.blockSize > 0 else { return }
         let needed = footer.virtualSize.dividedRoundingUp(by: header.blockSize)
         if header.maxTableEntries > needed {
             report.add(
-                .warning,
-                "the block allocation table has \(header.maxTableEntries) entries, expected the \(needed) of the "
-                    + "disk's blocks; Azure refuses more", at: offset + 28)
+                .warning, "the length of the block allocation table", is: "\(header.maxTableEntries) entries",
+                expected: "\(needed), one for each block of the disk", "Azure refuses more", at: offset + 28)
         }
     }
 }
@@ -189,11 +223,12 @@ extension VHDChecker {
     }
 
     private static func checkBlocks(
-        _ tables: VHDTables, _ copies: VHDFooterCopies, virtualSize: UInt64, in source: any ImageSource,
-        _ report: inout CheckReport
+        _ tables: VHDTables, _ copies: VHDFooterCopies, locators: [FileRange], virtualSize: UInt64,
+        isDifferencing: Bool, in source: any ImageSource, _ report: inout CheckReport
     ) throws(ImageError) {
-        let metadata = tables.metadata
-        report.totalUnits = virtualSize.dividedRoundingUp(by: tables.blockSize)
+        let metadata = tables.metadata + locators
+        let blockCount = virtualSize.dividedRoundingUp(by: tables.blockSize)
+        report.totalUnits = blockCount
         report.imageEnd = metadata.map(\.end).max() ?? FileOffset(0)
         var places: [Place] = []
         var previousEnd: FileOffset?
@@ -206,39 +241,46 @@ extension VHDChecker {
                 report.fragmentedUnits += 1
             }
             previousEnd = range.end
-            if block >= report.totalUnits {
+            if block >= blockCount {
                 report.add(
-                    .warning, "table entry \(block) has a block, but the disk ends before it",
-                    at: tables.entryOffset(of: block))
+                    .warning, "table entry \(block)", is: "sector \(entry)",
+                    expected: "\(hex(VHDTables.unusedEntry)), since the disk has \(blockCount) blocks",
+                    "the block is never read", at: tables.entryOffset(of: block))
             }
-            if checkPlace(range, of: block, guest, tables, dataLimit: copies.dataLimit, &report) {
+            if checkPlace(range, of: block, guest, tables, locators, dataLimit: copies.dataLimit, &report) {
                 places.append(Place(entry: entry, block: block))
             }
             return true
         }
         places.sort()
-        let apart = checkSharing(places, tables, copies, &report)
-        try checkBitmaps(apart, tables, in: source, &report)
+        let apart = checkSharing(places, tables, metadata, dataLimit: copies.dataLimit, &report)
+        // In a differencing disk a sector that was not written is the parent's.
+        if !isDifferencing { try checkBitmaps(apart, tables, in: source, &report) }
     }
 
     /// Whether a block lies clear of the metadata and within the file.
     private static func checkPlace(
-        _ range: FileRange, of block: UInt64, _ guest: GuestOffset, _ tables: VHDTables, dataLimit: FileOffset,
-        _ report: inout CheckReport
+        _ range: FileRange, of block: UInt64, _ guest: GuestOffset, _ tables: VHDTables, _ locators: [FileRange],
+        dataLimit: FileOffset, _ report: inout CheckReport
     ) -> Bool {
         let names = ["the footer's copy", "the dynamic header", "the block allocation table"]
-        for (name, metadata) in zip(names, tables.metadata) where VHDTables.overlap(metadata, range) {
+        let owned = zip(names, tables.metadata) + locators.map { ("a parent locator", $0) }
+        let found = "a block at bytes \(range.start.bytes) to \(range.end.bytes)"
+        for (name, metadata) in owned where VHDTables.overlap(metadata, range) {
             report.add(
-                .corruption,
-                "table entry \(block) has a block at bytes \(range.start.bytes) to \(range.end.bytes), on top of "
-                    + "\(name) at \(metadata.start.bytes)", at: tables.entryOffset(of: block), guest: guest)
+                .corruption, "table entry \(block)", is: "the place of \(found)",
+                expected: "one apart from \(name) at bytes \(metadata.start.bytes) to \(metadata.end.bytes)",
+                "the guest reads what it never wrote, and its writes destroy the disk",
+                at: tables.entryOffset(of: block),
+                guest: guest)
             return false
         }
         guard range.end <= dataLimit else {
             report.add(
-                .corruption,
-                "table entry \(block) has a block at bytes \(range.start.bytes) to \(range.end.bytes), past the "
-                    + "end of the data at \(dataLimit.bytes)", at: tables.entryOffset(of: block), guest: guest)
+                .corruption, "table entry \(block)", is: "the place of \(found)",
+                expected: "one before the end of the data at \(dataLimit.bytes)",
+                "the file was cut short or the entry is damaged, and the guest's bytes there are lost",
+                at: tables.entryOffset(of: block), guest: guest)
             return false
         }
         return true
@@ -265,9 +307,9 @@ extension VHDChecker {
         }
         guard let first else { return }
         report.add(
-            .warning,
-            "blocks with sectors that, by their bitmaps, were never written: \(count); such sectors read as zero, but "
-                + "QEMU reads whatever stands there", at: tables.bitmapOffset(of: first.entry),
+            .warning, "the bitmap of block \(first.block)", is: "one with sectors that were never written",
+            expected: "all bits set, as in all but \(count) of the blocks",
+            "such sectors read as zero, but QEMU reads whatever stands there", at: tables.bitmapOffset(of: first.entry),
             guest: GuestOffset(first.block * tables.blockSize))
     }
 
@@ -279,9 +321,10 @@ extension VHDChecker {
     /// - Parameter places: in the order of the file.
     /// - Returns: those that begin where no block before them reaches.
     private static func checkSharing(
-        _ places: [Place], _ tables: VHDTables, _ copies: VHDFooterCopies, _ report: inout CheckReport
+        _ places: [Place], _ tables: VHDTables, _ metadata: [FileRange], dataLimit: FileOffset,
+        _ report: inout CheckReport
     ) -> [Place] {
-        let metadata = tables.metadata.sorted { $0.start < $1.start }
+        let metadata = metadata.sorted { $0.start < $1.start }
         var end = FileOffset(0)
         var owner: UInt64?
         var apart: [Place] = []
@@ -291,7 +334,9 @@ extension VHDChecker {
             where range.end >= start && range.start <= limit {
                 if range.start > start, range.start - start >= tables.blockLength {
                     report.add(
-                        .leak, "\(range.start - start) bytes, enough for a block, belong to nothing", at: start)
+                        .leak, "a gap in the file", is: "\(range.start - start) bytes long",
+                        expected: "less than the \(tables.blockLength) of a block", "the bytes belong to nothing",
+                        at: start)
                 }
                 start = max(start, range.end)
             }
@@ -300,9 +345,9 @@ extension VHDChecker {
             let start = tables.bitmapOffset(of: place.entry)
             if start < end, let owner {
                 report.add(
-                    .corruption,
-                    "table entry \(place.block) has a block at byte \(start.bytes), inside the block of entry "
-                        + "\(owner), which ends at \(end.bytes)", at: tables.entryOffset(of: place.block),
+                    .corruption, "table entry \(place.block)", is: "the place of a block at byte \(start.bytes)",
+                    expected: "one behind the block of entry \(owner), which ends at \(end.bytes)",
+                    "two parts of the disk show the same bytes", at: tables.entryOffset(of: place.block),
                     guest: GuestOffset(place.block * tables.blockSize))
             } else {
                 reportGap(upTo: start, &report)
@@ -312,7 +357,7 @@ extension VHDChecker {
             owner = place.block
         }
         if !places.isEmpty { report.imageEnd = max(report.imageEnd, end) }
-        reportGap(upTo: copies.dataLimit, &report)
+        reportGap(upTo: dataLimit, &report)
         return apart
     }
 }
