@@ -69,6 +69,13 @@ import Testing
         }
     }
 
+    @Test(arguments: [1 << 40, 2 * 4096 + 512, 5] as [UInt64])
+    func aRefcountTableEntryThatNothingNeedsIsLeftBehindToo(entry: UInt64) throws {
+        var image = Image().image()
+        Image().write(entry, at: Image.table * 4096 + 16, to: &image)
+        try RepairTrial(image: image, format: .qcow2).expectRepair()
+    }
+
     @Test func twoEntriesForOneBlockAreCountedAnew() throws {
         var image = Image().image()
         Image().write(2 * 4096, at: 4096 + 8, to: &image)
@@ -122,6 +129,15 @@ import Testing
             #expect(repair.refusal?.message.contains("given away as free") == true)
             #expect(repair.refusal?.offset == FileOffset(Image.l2 * 4096))
             #expect(repair.after.corruptions == repair.before.corruptions)
+        }
+    }
+
+    @Test func aReservedBitIsNoLeakOfWhatItsEntryRefersTo() throws {
+        for table in [Image.l1, Image.l2] {
+            var image = Image().image()
+            image.write([0x88], at: table * 4096)
+            let report = FormatCatalog.check(image, as: .qcow2)
+            #expect(report.corruptions == 1 && report.leaks == 0, "\(report.findings.map(\.message))")
         }
     }
 

@@ -1,6 +1,8 @@
 import ImageModel
 
-/// What an L2 entry refers to, as a checker sees it: all that owns a cluster counts, whether the guest reads it or not.
+/// What an L2 entry refers to, as a checker sees it.
+///
+/// All that owns a cluster counts, whether the guest reads it or not.
 ///
 /// Source: QEMU `docs/interop/qcow2.rst`, "Cluster mapping" and "Extended L2 Entries".
 enum QCOW2ClusterUse: Hashable, Sendable {
@@ -77,15 +79,27 @@ struct QCOW2EntryRules: Hashable, Sendable {
                 FileRange(offset, length: (additionalSectors + 1) * sectorSize - offset % sectorSize))
         }
         let offset = entry & QCOW2Tables.offsetMask
-        let isZero = entry & QCOW2Tables.zeroFlag != 0
-        let reserved = entry & (QCOW2Tables.reservedL2Bits | (hasZeroFlag ? 0 : QCOW2Tables.zeroFlag))
-        if reserved != 0 { return .invalid(.reservedBits(reserved, of: entry)) }
         if offset % clusterSize != 0 { return .invalid(.misplaced(offset, clusterSize: clusterSize)) }
-        if isExtended, let fault = fault(of: bitmap, isAllocated: isAllocated(entry)) { return .invalid(fault) }
         guard isAllocated(entry) else { return .nothing }
         if hasDataFile { return .dataFile(offset) }
-        let isRead = isExtended ? bitmap & Self.allocatedSubclusters != 0 : !isZero
-        return .cluster(offset, isRead: isRead)
+        let isZero = hasZeroFlag && entry & QCOW2Tables.zeroFlag != 0
+        return .cluster(offset, isRead: isExtended ? bitmap & Self.allocatedSubclusters != 0 : !isZero)
+    }
+
+    /// What is wrong with an entry beside its place: a reserved bit, or a bitmap that contradicts itself or the entry.
+    ///
+    /// What the place refers to counts all the same, so that it is no leak.
+    func fault(of entry: UInt64, _ bitmap: UInt64) -> QCOW2EntryFault? {
+        if entry & QCOW2Tables.compressedFlag != 0 {
+            guard bitmap != 0 else { return nil }
+            return QCOW2EntryFault(
+                found: "compressed and followed by the subcluster bitmap \(hex(bitmap))",
+                expected: "no subclusters, since a compressed cluster is one piece",
+                consequence: QCOW2EntryFault.unreadable)
+        }
+        let reserved = entry & (QCOW2Tables.reservedL2Bits | (hasZeroFlag ? 0 : QCOW2Tables.zeroFlag))
+        if reserved != 0 { return .reservedBits(reserved, of: entry) }
+        return isExtended ? fault(of: bitmap, isAllocated: isAllocated(entry)) : nil
     }
 
     /// An offset of 0 is no place, but in a data file, where the flag of a sole reference tells.

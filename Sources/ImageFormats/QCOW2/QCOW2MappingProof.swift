@@ -49,6 +49,13 @@ private struct MappingProof {
     func requireSame(_ range: FileRange, _ isSame: (UInt64, UInt64, UInt64) -> Bool) throws(ImageError) {
         var done: UInt64 = 0
         while done < range.length {
+            // What is a hole of both is the same.
+            let place = range.start + done
+            let data = [
+                try before.nextData(from: place, limit: range.end), try after.nextData(from: place, limit: range.end),
+            ]
+            guard let next = data.compactMap({ $0?.start }).min() else { return }
+            done = max(done, (next - range.start).roundedDown(toMultipleOf: 8))
             let slice = FileRange(start: range.start + done, length: min(Self.sliceLength, range.length - done))
             let (old, new) = (try padded(before, slice), try padded(after, slice))
             if old != new {

@@ -24,7 +24,7 @@ struct QCOW2RefcountPatch: Sendable {
         var actions: [String] = []
         if state.tooHigh > 0 { actions.append("\(state.tooHigh) refcounts that were too high are lowered") }
         if state.wrongFlags > 0 { actions.append("\(state.wrongFlags) flags of sole references are set right") }
-        if survey.mendable > 0 { actions.append("\(survey.mendable) flags without a meaning are set right") }
+        if survey.flagFaults > 0 { actions.append("\(survey.flagFaults) flags without a meaning are set right") }
         let isMarked = survey.header.withoutMarks != survey.header
         if clearingMarks, isMarked { actions.append("the marks of a dirty or corrupt image are cleared") }
         return RepairPlan(length: survey.source.length, actions: actions) { (body) throws(ImageError) in

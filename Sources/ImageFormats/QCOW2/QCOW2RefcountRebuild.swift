@@ -51,7 +51,7 @@ struct QCOW2RefcountRebuild: Sendable {
             "the refcounts of all clusters are counted anew, into \(blocks.count == 1 ? "a block" : "\(blocks.count) blocks") "
                 + "at byte \(start * clusterSize), named by a table at byte \(tableCluster * clusterSize)"
         ]
-        let flags = state.wrongFlags + survey.mendable
+        let flags = state.wrongFlags + survey.flagFaults
         if flags > 0 { actions.append("flags of sole references are set right") }
         if state.isMendable, survey.header.withoutMarks != survey.header {
             actions.append("the marks of a dirty or corrupt image are cleared")

@@ -24,14 +24,15 @@ public enum QCOW2Repairer: ImageRepairer {
         }
         QCOW2Checker.checkFeatures(header.withoutMarks, &found)
         let state = try QCOW2RefcountState(
-            &survey, others: found.corruptions - headerFaults - survey.mendable)
+            &survey, others: found.corruptions - headerFaults - survey.refcountFaults - survey.flagFaults)
         guard scope == .all else {
             return state.tooHigh > 0 ? try QCOW2RefcountPatch(survey, state).plan(clearingMarks: false) : nil
         }
-        if headerFaults > 0 || state.needsRebuild || !survey.hasRefcounts {
+        if headerFaults + survey.refcountFaults > 0 || state.needsRebuild || !survey.hasRefcounts {
             return try QCOW2RefcountRebuild(survey, state).plan()
         }
-        let isNeeded = state.tooHigh > 0 || state.wrongFlags > 0 || survey.mendable > 0 || isMarked && state.isMendable
+        let isNeeded =
+            state.tooHigh > 0 || state.wrongFlags > 0 || survey.flagFaults > 0 || isMarked && state.isMendable
         return isNeeded ? try QCOW2RefcountPatch(survey, state).plan(clearingMarks: state.isMendable) : nil
     }
 }

@@ -59,8 +59,10 @@ struct QCOW2Survey: Sendable {
     private(set) var l1Tables: [FileRange] = []
     /// Where something refers to clusters that can't be known, if anything does.
     private(set) var firstUnknown: FileOffset?
-    /// Corruptions of the refcount table and of flags, which say nothing of content.
-    private(set) var mendable = 0
+    /// Corruptions of the refcount table, which say nothing of content.
+    private(set) var refcountFaults = 0
+    /// Corruptions of flags of sole references that no refcount decides.
+    private(set) var flagFaults = 0
     private var refcountTableIsLost = false
     private var tablesByOffset: [UInt64: L2Table] = [:]
     private var lastWindow = UInt64.max
@@ -158,7 +160,7 @@ struct QCOW2Survey: Sendable {
             reject("the place of \(name)", fault, at: place, &report)
             if isRefcounts {
                 firstUnknown = known
-                mendable += 1
+                refcountFaults += 1
             }
             return false
         }
@@ -187,13 +189,17 @@ extension QCOW2Survey {
             let guest = snapshot == nil ? GuestOffset(index * rules.coverage) : nil
             let l2Offset = entry & QCOW2Tables.offsetMask
             let reserved = entry & QCOW2Tables.reservedL1Bits
-            let fault: QCOW2EntryFault
             if reserved != 0 {
-                fault = .reservedBits(reserved, of: entry)
-            } else if l2Offset % clusterSize != 0 {
+                reject(
+                    "L1 entry \(index)\(owner)", .reservedBits(reserved, of: entry), at: place, guest: guest, &report)
+            }
+            let fault: QCOW2EntryFault
+            if l2Offset % clusterSize != 0 {
                 fault = .misplaced(l2Offset, clusterSize: clusterSize)
+            } else if l2Offset == 0, reserved != 0 {
+                return
             } else if l2Offset == 0 {
-                mendable += 1
+                flagFaults += 1
                 report.add(
                     .corruption, "L1 entry \(index)\(owner)", is: "the flag of a sole reference alone",
                     expected: "0, or the place of an L2 table", "QEMU takes the header for the table",
@@ -248,11 +254,15 @@ extension QCOW2Survey {
             let place = table.offset + index * rules.entryLength
             let guest = table.active.map { GuestOffset($0.l1Index * rules.coverage + index * header.clusterSize) }
             let use = rules.use(of: entry, bitmap)
+            if let fault = rules.fault(of: entry, bitmap) {
+                reject(
+                    "L2 entry \(index) of the table at \(table.offset)", fault, at: place, guest: guest, &report)
+            }
             if bounds.reportFlag(
                 of: entry, "L2 entry \(index) of the table at \(table.offset)", use: use, at: FileOffset(place),
                 guest: guest, &report)
             {
-                mendable += 1
+                flagFaults += 1
             }
             switch bounds.touched(by: use, guest: guest) {
             case .nothing: break
@@ -296,7 +306,7 @@ extension QCOW2Survey {
                 bounds.isHeld(FileRange(entry, length: header.clusterSize))
             else {
                 let first = index.multipliedReportingOverflow(by: header.refcountsPerBlock).partialValue
-                mendable += 1
+                refcountFaults += 1
                 report.add(
                     .corruption, "refcount table entry \(index)", is: hex(entry),
                     expected: "a multiple of the cluster size \(header.clusterSize), for a block that ends before the "

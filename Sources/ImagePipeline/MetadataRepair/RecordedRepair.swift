@@ -4,8 +4,14 @@ import ImageModel
 /// The writes of a repair, made and kept aside before the first of them is done.
 struct RecordedRepair: Sendable {
     enum Step: Sendable {
-        case write(FileRange)
+        case write(Patch)
         case barrier
+    }
+
+    /// A range of the file, and where in the spool its bytes are.
+    struct Patch: Sendable {
+        var range: FileRange
+        var stored: FileOffset
     }
 
     /// Writes that are remembered at most: no repair of a real image comes near it.
@@ -18,13 +24,14 @@ struct RecordedRepair: Sendable {
     /// In the order in which they have to be done.
     private let steps: [Step]
     private let spool: any ImageSource
-    private let ranges: [FileRange]
+    private let patches: [Patch]
 
     /// Has a plan make its writes, into a spool.
     ///
     /// - Throws: `limit-exceeded` for too many; what the plan throws.
     init(_ plan: RepairPlan, in spool: any ImageSpool) throws(ImageError) {
         var steps: [Step] = []
+        var stored = FileOffset(0)
         try plan.forEachStep { (step) throws(ImageError) in
             guard steps.count < Self.maximumSteps else {
                 throw ImageError(
@@ -34,39 +41,43 @@ struct RecordedRepair: Sendable {
             switch step {
             case .barrier: steps.append(.barrier)
             case .write(let segment):
+                // Closely packed: where the file is long, the spool's file system may not hold such offsets.
                 try segment.forEachPiece { (bytes, offset) throws(ImageError) in
-                    try spool.write(metadata: bytes.span, at: offset)
+                    try spool.write(metadata: bytes.span, at: stored + (offset - segment.offset))
                 }
-                steps.append(.write(FileRange(start: segment.offset, length: segment.length)))
+                let range = FileRange(start: segment.offset, length: segment.length)
+                steps.append(.write(Patch(range: range, stored: stored)))
+                stored = stored + segment.length
             }
         }
-        try spool.finish(length: plan.length)
+        try spool.finish(length: stored.bytes)
         length = plan.length
         actions = plan.actions
         self.steps = steps
         self.spool = try spool.spooled()
-        ranges = try Self.sorted(steps)
+        patches = try Self.sorted(steps)
     }
 
-    var isEmpty: Bool { ranges.isEmpty }
+    var isEmpty: Bool { patches.isEmpty }
 
     /// - Throws: `verification-failed` where two writes meet, so that their order would matter.
-    private static func sorted(_ steps: [Step]) throws(ImageError) -> [FileRange] {
-        var ranges: [FileRange] = []
-        for case .write(let range) in steps where !range.isEmpty { ranges.append(range) }
-        ranges.sort { $0.start < $1.start }
+    private static func sorted(_ steps: [Step]) throws(ImageError) -> [Patch] {
+        var patches: [Patch] = []
+        for case .write(let patch) in steps where !patch.range.isEmpty { patches.append(patch) }
+        patches.sort { $0.range.start < $1.range.start }
+        let ranges = patches.lazy.map(\.range)
         for (one, next) in zip(ranges, ranges.dropFirst()) where one.end > next.start {
             throw ImageError(
                 .verificationFailed,
                 "two parts of the repair would be written to byte \(next.start.bytes); nothing was written",
                 offset: next.start)
         }
-        return ranges
+        return patches
     }
 
     /// What the file will be.
     func patched(_ source: any ImageSource) -> PatchedSource {
-        PatchedSource(source, patches: spool, ranges: ranges, length: length)
+        PatchedSource(source, patches, in: spool, length: length)
     }
 
     /// Does the writes in order.
@@ -75,7 +86,7 @@ struct RecordedRepair: Sendable {
         for step in steps {
             switch step {
             case .barrier: try target.barrier()
-            case .write(let range): try copy(range, into: target)
+            case .write(let patch): try copy(patch, into: target)
             }
         }
         try target.barrier()
@@ -83,15 +94,15 @@ struct RecordedRepair: Sendable {
 
     /// Does the writes in any order.
     func write(into sink: any ImageSink) throws(ImageError) {
-        for range in ranges { try copy(range, into: sink) }
+        for patch in patches { try copy(patch, into: sink) }
     }
 
-    private func copy(_ range: FileRange, into sink: any ImageSink) throws(ImageError) {
+    private func copy(_ patch: Patch, into sink: any ImageSink) throws(ImageError) {
         var done: UInt64 = 0
-        while done < range.length {
-            let part = FileRange(start: range.start + done, length: min(Self.stepLength, range.length - done))
+        while done < patch.range.length {
+            let part = FileRange(start: patch.stored + done, length: min(Self.stepLength, patch.range.length - done))
             let bytes = try spool.read(part)
-            try sink.write(metadata: bytes.span, at: part.start)
+            try sink.write(metadata: bytes.span, at: patch.range.start + done)
             done += part.length
         }
     }
