@@ -50,6 +50,16 @@ public struct CheckFinding: Hashable, Sendable {
     }
 }
 
+extension CheckFinding: CustomStringConvertible {
+    /// The sentence, and the places that it does not name.
+    public var description: String {
+        var text = message
+        if found == nil, let fileOffset { text += " [file offset \(fileOffset.bytes)]" }
+        if let guestOffset { text += " [guest offset \(guestOffset.bytes)]" }
+        return text
+    }
+}
+
 /// What a checker found in an image.
 public struct CheckReport: Sendable {
     /// How many findings are kept with their texts; the counts go on.

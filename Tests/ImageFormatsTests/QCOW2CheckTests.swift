@@ -54,7 +54,8 @@ import Testing
 
     @Test func theSecondEntryIsBehindTheFirstOnesBitmap() throws {
         let report = try Self.check([0, 0, Self.copied | Self.cluster, 0x1_0000_0001], features: Self.extended)
-        let corruption = try #require(report.findings.first { $0.expected?.contains("both allocated and zero") == true })
+        let corruption = try #require(
+            report.findings.first { $0.expected?.contains("both allocated and zero") == true })
         #expect(corruption.fileOffset == FileOffset(2 * Self.cluster + 16))
         #expect(corruption.guestOffset == GuestOffset(Self.cluster))
     }
@@ -92,6 +93,14 @@ import Testing
         image.write([4], at: 79)
         let report = FormatCatalog.check(image, as: .qcow2)
         #expect(report.findings.contains { $0.expected?.hasPrefix("0, since the content is in a data file") == true })
+    }
+
+    @Test func whatQEMURefusesThoughTheContentIsThereIsAFinding() throws {
+        let whole = [Self.copied | Self.cluster]
+        let snapshots = try Self.check(whole, features: 0, [(71, [9])])
+        #expect(snapshots.warnings == 1 && snapshots.findings.first?.fileOffset == FileOffset(64))
+        let rawData = try Self.check(whole, features: 0, [(95, [2])])
+        #expect(rawData.corruptions == 1 && rawData.findings.first?.fileOffset == FileOffset(88))
     }
 
     // MARK: Refcount tables that can't be

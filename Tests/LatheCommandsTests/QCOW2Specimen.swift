@@ -10,6 +10,8 @@ struct QCOW2Specimen: Sendable, CustomTestStringConvertible {
     /// Commands of qemu-io, each a write.
     var writes: [String] = ["write -P 3 0 300k", "write -P 5 1M 70k", "write -z 2M 128k", "write -P 7 7M 64k"]
     var hasSnapshot = false
+    /// Whether it has persistent bitmaps, which own clusters.
+    var hasBitmaps = false
     /// Further arguments of `qemu-img create`, with the directory in place of `@`.
     var more: [String] = []
 
@@ -39,6 +41,7 @@ struct QCOW2Specimen: Sendable, CustomTestStringConvertible {
         QCOW2Specimen(
             name: "backing file", options: "compat=1.1", more: ["-b", "@/base.raw", "-F", "raw"]),
         QCOW2Specimen(name: "data file", options: "data_file=@/data.raw"),
+        QCOW2Specimen(name: "bitmaps", options: "compat=1.1", hasBitmaps: true),
         QCOW2Specimen(name: "lazy refcounts", options: "lazy_refcounts=on", hasSnapshot: true),
     ]
 
@@ -47,8 +50,10 @@ struct QCOW2Specimen: Sendable, CustomTestStringConvertible {
         func placed(_ text: String) -> String { text.replacing("@", with: directory.path) }
         if more.contains("-b") { try Data(count: 8 << 20).write(to: URL(filePath: directory.file("base.raw"))) }
         try QEMU.make(["create", "-q", "-f", "qcow2", "-o", placed(options)] + more.map(placed) + [path, "8M"])
+        if hasBitmaps { try QEMU.make(["bitmap", "--add", "-g", "512", path, "first"]) }
         let commands = writes.flatMap { ["-c", $0] }
         try Tool.run("qemu-io", ["-f", "qcow2"] + commands + [path])
+        if hasBitmaps { try QEMU.make(["bitmap", "--add", path, "second"]) }
         guard hasSnapshot else { return }
         try QEMU.make(["snapshot", "-c", "before", path])
         try Tool.run("qemu-io", ["-f", "qcow2", "-c", "write -P 9 100k 200k", "-c", "write -P 8 5M 64k", path])

@@ -88,12 +88,12 @@ import Testing
     @Test(.requiresQEMU) func anImageThatQEMUHasOpenIsNotRepairedInPlace() throws {
         let qcow2 = directory.file("busy.qcow2")
         try QEMU.make(["create", "-q", "-f", "qcow2", qcow2, "1M"])
-        let machine = try RunningProcess("qemu-io", ["-f", "qcow2", "-c", "sleep 60000", qcow2])
+        let size = try bytes(qcow2).count
+        let machine = try RunningProcess("qemu-io", ["-f", "qcow2", "-c", "write 0 64k", "-c", "sleep 60000", qcow2])
         defer { machine.send(SIGKILL) }
-        // It has the image when another qemu-io does not get it.
-        while try RunningProcess("qemu-io", ["-f", "qcow2", "-c", "map", qcow2]).outcome().status == 0 {
-            usleep(10_000)
-        }
+        // Once it has written it has the lock.
+        while machine.isRunning, try bytes(qcow2).count == size { usleep(10_000) }
+        #expect(machine.isRunning)
         let outcome = try lathe("check", "-r", "all", "--in-place", qcow2)
         #expect(outcome.status == 1 && outcome.errors.contains("another program has locked"))
     }

@@ -55,6 +55,12 @@ public enum QCOW2Checker: ImageChecker {
                 "a program that knows no bitmaps has written to it, so they are void and their clusters are leaks",
                 at: FileOffset(88))
         }
+        if header.snapshotCount == 0, header.snapshotsOffset % header.clusterSize != 0 {
+            report.add(
+                .warning, "the place of the snapshot table", is: "\(header.snapshotsOffset)",
+                expected: "0, since there are no snapshots", "'qemu-img check' refuses such an image",
+                at: FileOffset(64))
+        }
         if header.diskSize % sectorSize != 0 {
             report.add(
                 .warning, "the size of the disk", is: "\(header.diskSize) bytes",
@@ -83,6 +89,12 @@ public enum QCOW2Checker: ImageChecker {
                 expected: "0, since the content is in a data file",
                 "nothing keeps their content from being written over",
                 at: FileOffset(60))
+        }
+        if !features.contains(.externalDataFile), header.autoclearFeatures & 2 != 0 {
+            report.add(
+                .corruption, "the autoclear features field", is: hex(header.autoclearFeatures),
+                expected: "bit 1 (raw external data) clear, since there is no data file", "QEMU refuses such an image",
+                at: FileOffset(88))
         }
         if features.contains(.extendedL2), header.clusterBits < 14 {
             report.add(

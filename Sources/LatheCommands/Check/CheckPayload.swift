@@ -11,6 +11,8 @@ struct CheckPayload: Encodable {
         var expected: String?
         var fileOffset: UInt64?
         var guestOffset: UInt64?
+        /// For people.
+        var text: String
 
         enum CodingKeys: String, CodingKey {
             case kind, message, found, expected
@@ -65,7 +67,8 @@ struct CheckPayload: Encodable {
         findings = report.findings.map { finding in
             Finding(
                 kind: finding.kind.rawValue, message: finding.message, found: finding.found, expected: finding.expected,
-                fileOffset: finding.fileOffset?.bytes, guestOffset: finding.guestOffset?.bytes)
+                fileOffset: finding.fileOffset?.bytes, guestOffset: finding.guestOffset?.bytes,
+                text: finding.description)
         }
     }
 
@@ -80,12 +83,7 @@ struct CheckPayload: Encodable {
 
     var text: String {
         var lines = (repairs ?? []).map { "REPAIR: \($0)" }
-        lines += findings.map { finding in
-            var line = "\(finding.kind.uppercased()): \(finding.message)"
-            if finding.found == nil, let offset = finding.fileOffset { line += " [file offset \(offset)]" }
-            if let offset = finding.guestOffset { line += " [guest offset \(offset)]" }
-            return line
-        }
+        lines += findings.map { "\($0.kind.uppercased()): \($0.text)" }
         let untold = corruptions + leaks + warnings - findings.count
         if untold > 0 { lines.append("… and \(untold) more of these") }
         if checkErrors > 0 {
