@@ -13,7 +13,10 @@ enum QCOW2ClusterUse: Hashable, Sendable {
     case dataFile(UInt64)
     /// Where the compressed bytes are at most: whole sectors from the first byte's on, not clamped to the file's end.
     case compressed(FileRange)
-    case invalid(QCOW2EntryFault)
+    /// A place that is not at a cluster.
+    case misplaced(UInt64)
+    /// A compressed cluster in an image whose content is in a data file.
+    case packedElsewhere
 }
 
 /// Why a table entry can't be what it is.
@@ -29,6 +32,9 @@ struct QCOW2EntryFault: Hashable, Sendable {
             found: "\(hex(entry))", expected: "the reserved bits \(hex(bits)) clear",
             consequence: "a program can't know what they mean, and the place beside them may be damaged, too")
     }
+
+    static let packedElsewhere = Self(
+        found: "compressed", expected: "plain, since the content is in a data file", consequence: unreadable)
 
     static func misplaced(_ offset: UInt64, clusterSize: UInt64) -> Self {
         Self(
@@ -66,12 +72,7 @@ struct QCOW2EntryRules: Hashable, Sendable {
     /// - Parameter bitmap: 0 in an image without extended entries.
     func use(of entry: UInt64, _ bitmap: UInt64) -> QCOW2ClusterUse {
         if entry & QCOW2Tables.compressedFlag != 0 {
-            guard !hasDataFile else {
-                return .invalid(
-                    QCOW2EntryFault(
-                        found: hex(entry), expected: "no compressed cluster, since the content is in a data file",
-                        consequence: QCOW2EntryFault.unreadable))
-            }
+            guard !hasDataFile else { return .packedElsewhere }
             let sizeShift = 62 - (clusterBits - 8)
             let offset = entry & (1 << sizeShift - 1)
             let additionalSectors = (entry & (1 << 62 - 1)) >> sizeShift
@@ -79,7 +80,7 @@ struct QCOW2EntryRules: Hashable, Sendable {
                 FileRange(offset, length: (additionalSectors + 1) * sectorSize - offset % sectorSize))
         }
         let offset = entry & QCOW2Tables.offsetMask
-        if offset % clusterSize != 0 { return .invalid(.misplaced(offset, clusterSize: clusterSize)) }
+        if offset % clusterSize != 0 { return .misplaced(offset) }
         guard isAllocated(entry) else { return .nothing }
         if hasDataFile { return .dataFile(offset) }
         let isZero = hasZeroFlag && entry & QCOW2Tables.zeroFlag != 0

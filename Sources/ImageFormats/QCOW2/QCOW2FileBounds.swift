@@ -38,8 +38,10 @@ struct QCOW2FileBounds {
         switch use {
         case .nothing, .dataFile:
             return .nothing
-        case .invalid(let fault):
-            return .fault(fault)
+        case .misplaced(let offset):
+            return .fault(.misplaced(offset, clusterSize: header.clusterSize))
+        case .packedElsewhere:
+            return .fault(.packedElsewhere)
         case .cluster(let offset, let isRead):
             // Bytes behind the disk's end may be missing, and so may all that nobody reads.
             let left = guest.map { header.virtualSize - min($0.bytes, header.virtualSize) } ?? 0

@@ -145,7 +145,7 @@ extension QCOW2Survey {
         let seen = try rules.forEachUsedEntry(ofTableAt: table.offset, in: source) {
             (_, entry, bitmap) throws(ImageError) in
             switch rules.use(of: entry, bitmap) {
-            case .nothing, .dataFile, .invalid: break
+            case .nothing, .dataFile, .misplaced, .packedElsewhere: break
             case .compressed(let stored):
                 window.refer(to: bounds.clusters(of: stored), times: table.references, solely: false)
             case .cluster(let offset, _):

@@ -278,7 +278,7 @@ extension QCOW2Survey {
             }
             guard let guest, guest.bytes < header.virtualSize else { return }
             switch use {
-            case .nothing, .invalid: break
+            case .nothing, .misplaced, .packedElsewhere: break
             case .compressed:
                 // As QEMU counts: a compressed cluster is never where a plain one would be.
                 report.allocatedUnits += 1
