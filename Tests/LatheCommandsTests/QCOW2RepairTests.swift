@@ -16,10 +16,12 @@ import Testing
         mended = directory.file("mended.qcow2")
     }
 
-    /// Each kind of image with some kinds of damage, by turns; what a run leaves out, another number has.
-    static let trials: [(QCOW2Specimen, QCOW2Damage.Kind)] = QCOW2Specimen.all.enumerated().flatMap { place, specimen in
-        (0..<2).map { (specimen, QCOW2Damage.Kind.allCases[(place * 2 + $0) % QCOW2Damage.Kind.allCases.count]) }
-    }
+    /// Each kind of image with one kind of damage, by turns, and the plain one with all of them.
+    static let trials: [(QCOW2Specimen, QCOW2Damage.Kind)] = {
+        let kinds = QCOW2Damage.Kind.allCases
+        let turns = QCOW2Specimen.all.enumerated().map { ($0.element, kinds[$0.offset % kinds.count]) }
+        return turns + kinds.dropFirst().map { (QCOW2Specimen.all[0], $0) }
+    }()
 
     @Test(arguments: trials) func whatQEMUCountsIsCountedAndMended(specimen: QCOW2Specimen, kind: QCOW2Damage.Kind)
         throws
@@ -72,7 +74,8 @@ import Testing
         try Tool.run("cmp", [directory.file("whole.raw"), directory.file("mended.raw")])
     }
 
-    @Test(arguments: QCOW2Specimen.all) func leaksAloneAreGivenBackInPlace(specimen: QCOW2Specimen) throws {
+    @Test(arguments: QCOW2Specimen.all.enumerated().filter { $0.offset % 3 == 1 }.map(\.element))
+    func leaksAloneAreGivenBackInPlace(specimen: QCOW2Specimen) throws {
         try specimen.make(whole, in: directory)
         var damage = try QCOW2Damage(whole, seed: 60)
         try damage.apply(.leaks, to: damaged)
