@@ -102,8 +102,12 @@ extension QCOW2Survey {
     ///   - index: of the window.
     ///   - limit: the first cluster behind the last that matters.
     ///   - withRefcounts: whether the refcount table and its blocks count as references.
-    mutating func window(_ index: UInt64, limit: UInt64, withRefcounts: Bool) throws(ImageError) -> QCOW2RefcountWindow
-    {
+    ///   - onActive: takes each entry of the active disk whose cluster is in the window, while it is counted: the L2 table (nil
+    ///     for an entry of the L1 table), the index, the entry, the cluster, and the refcount that is stored for it.
+    mutating func window(
+        _ index: UInt64, limit: UInt64, withRefcounts: Bool,
+        onActive: (L2Table?, UInt64, UInt64, UInt64, UInt32) -> Void = { _, _, _, _, _ in }
+    ) throws(ImageError) -> QCOW2RefcountWindow {
         let start = index * Self.windowCapacity
         var window = QCOW2RefcountWindow(start..<max(start, min(start + Self.windowCapacity, limit)))
         try spend(UInt64(window.clusters.count) + UInt64(tables.count + blocks.count + regions.count))
@@ -117,7 +121,7 @@ extension QCOW2Survey {
                 window.refer(to: cluster..<cluster + 1, solely: true)
             }
         }
-        for table in tables { try count(table, &window) }
+        for table in tables { try count(table, &window, onActive) }
         return window
     }
 
@@ -137,13 +141,19 @@ extension QCOW2Survey {
         }
     }
 
-    private mutating func count(_ table: L2Table, _ window: inout QCOW2RefcountWindow) throws(ImageError) {
+    private mutating func count(
+        _ table: L2Table, _ window: inout QCOW2RefcountWindow,
+        _ onActive: (L2Table?, UInt64, UInt64, UInt64, UInt32) -> Void
+    ) throws(ImageError) {
         let (rules, bounds, isSole) = (bounds.rules, bounds, clustersAreSole)
         let cluster = table.offset / header.clusterSize
         window.refer(to: cluster..<cluster + 1, times: table.references, solely: isSole)
+        if let active = table.active, window.clusters.contains(cluster) {
+            onActive(nil, active.l1Index, active.entry(of: table), cluster, window.refcount(of: cluster))
+        }
         guard table.touched.overlaps(window.clusters) else { return }
         let seen = try rules.forEachUsedEntry(ofTableAt: table.offset, in: source) {
-            (_, entry, bitmap) throws(ImageError) in
+            (index, entry, bitmap) throws(ImageError) in
             switch rules.use(of: entry, bitmap) {
             case .nothing, .dataFile, .misplaced, .packedElsewhere: break
             case .compressed(let stored):
@@ -151,6 +161,9 @@ extension QCOW2Survey {
             case .cluster(let offset, _):
                 let cluster = offset / rules.clusterSize
                 window.refer(to: cluster..<cluster + 1, times: table.references, solely: isSole)
+                if table.active != nil, window.clusters.contains(cluster) {
+                    onActive(table, index, entry, cluster, window.refcount(of: cluster))
+                }
             }
         }
         try spend(seen)
@@ -170,8 +183,7 @@ extension QCOW2Survey {
             guard let active = table.active else { continue }
             let cluster = table.offset / clusterSize
             if window.clusters.contains(cluster) {
-                let entry = table.offset | (active.isCopied ? QCOW2Tables.copiedFlag : 0)
-                try body(nil, active.l1Index, entry, 0, cluster)
+                try body(nil, active.l1Index, active.entry(of: table), 0, cluster)
             }
             guard table.touched.overlaps(window.clusters) else { continue }
             let seen = try rules.forEachUsedEntry(ofTableAt: table.offset, in: source) {
@@ -190,32 +202,28 @@ extension QCOW2Survey {
 extension QCOW2Survey {
     /// Counts all references, window by window, and holds them against the refcounts and the flags of sole references.
     mutating func countReferences(_ report: inout CheckReport) throws(ImageError) {
-        let (rules, l1Offset) = (bounds.rules, header.l1Offset)
+        let (rules, l1Offset, hasRefcounts) = (bounds.rules, header.l1Offset, hasRefcounts)
         for index in windows.sorted() {
-            let window = try window(index, limit: clusterCount, withRefcounts: true)
-            if hasRefcounts {
-                try forEachActiveEntry(of: window) { (table, index, entry, _, cluster) throws(ImageError) in
-                    let isCopied = entry & QCOW2Tables.copiedFlag != 0
-                    let refcount = window.refcount(of: cluster)
-                    guard (refcount == 1) != isCopied else { return }
-                    let place =
-                        table.map { $0.offset + index * rules.entryLength } ?? l1Offset + index
-                        * QCOW2Tables.entryLength
-                    let guest =
-                        (table?.active?.l1Index ?? index) * rules.coverage
-                        + (table == nil ? 0 : index * rules.clusterSize)
-                    report.add(
-                        .corruption,
-                        table.map { "L2 entry \(index) of the table at \($0.offset)" } ?? "L1 entry \(index)",
-                        is: "\(entry & QCOW2Tables.offsetMask) \(isCopied ? "with" : "without") the flag of a sole "
-                            + "reference",
-                        expected: "the flag \(isCopied ? "clear" : "set"), since cluster \(cluster) has the refcount "
-                            + "\(refcount)",
-                        isCopied
-                            ? "a program writes in place what others may read"
-                            : "a program copies the cluster at the next write, which wastes it",
-                        at: FileOffset(place), guest: GuestOffset(guest))
-                }
+            let window = try window(index, limit: clusterCount, withRefcounts: true) {
+                (table, index, entry, cluster, refcount) in
+                let isCopied = entry & QCOW2Tables.copiedFlag != 0
+                guard hasRefcounts, (refcount == 1) != isCopied else { return }
+                let inL1 = l1Offset + index * QCOW2Tables.entryLength
+                let place = table.map { $0.offset + index * rules.entryLength } ?? inL1
+                let guest =
+                    (table?.active?.l1Index ?? index) * rules.coverage
+                    + (table == nil ? 0 : index * rules.clusterSize)
+                report.add(
+                    .corruption,
+                    table.map { "L2 entry \(index) of the table at \($0.offset)" } ?? "L1 entry \(index)",
+                    is: "\(entry & QCOW2Tables.offsetMask) \(isCopied ? "with" : "without") the flag of a sole "
+                        + "reference",
+                    expected: "the flag \(isCopied ? "clear" : "set"), since cluster \(cluster) has the refcount "
+                        + "\(refcount)",
+                    isCopied
+                        ? "a program writes in place what others may read"
+                        : "a program copies the cluster at the next write, which wastes it",
+                    at: FileOffset(place), guest: GuestOffset(guest))
             }
             compare(window, &report)
         }

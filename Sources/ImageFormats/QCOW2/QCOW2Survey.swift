@@ -20,13 +20,22 @@ struct QCOW2Survey: Sendable {
         var offset: UInt64
     }
 
+    /// The entry of the active L1 table that points at an L2 table.
+    struct ActiveEntry: Sendable {
+        var l1Index: UInt64
+        var isCopied: Bool
+
+        /// The entry as it stands there, but for reserved bits.
+        func entry(of table: L2Table) -> UInt64 { table.offset | (isCopied ? QCOW2Tables.copiedFlag : 0) }
+    }
+
     /// An L2 table that is within the file.
     struct L2Table: Sendable {
         var offset: UInt64
         /// How many L1 entries point at it, those of snapshots included.
         var references: UInt32 = 0
         /// The first entry of the active L1 table that points at it.
-        var active: (l1Index: UInt64, isCopied: Bool)?
+        var active: ActiveEntry?
         /// The clusters that its entries touch are within these.
         var touched: Range<UInt64> = .max..<(.max)
     }
@@ -234,7 +243,7 @@ extension QCOW2Survey {
                     "two parts of the disk show the same bytes", at: FileOffset(header.l1Offset + index * 8),
                     guest: GuestOffset(index * bounds.rules.coverage))
             } else {
-                table.active = (index, entry & QCOW2Tables.copiedFlag != 0)
+                table.active = ActiveEntry(l1Index: index, isCopied: entry & QCOW2Tables.copiedFlag != 0)
             }
         }
         tablesByOffset[l2Offset] = table
