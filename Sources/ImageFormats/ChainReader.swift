@@ -5,7 +5,9 @@ import ImageModel
 /// What lies behind the end of a shorter image under a longer one reads as zero; what a longer one has behind the end of the one
 /// over it is not seen.
 struct ChainReader: ImageReader {
-    /// The guest bytes that are mapped in one step at first. It doubles while steps find little, so that empty disks cost few
+    /// The guest bytes that are mapped in one step at first.
+    ///
+    /// It doubles while steps find little, so that empty disks cost few
     /// steps, and starts small, so that no image is walked far for extents that another one hides from the answer.
     private static let firstStep: UInt64 = 64 << 20
 

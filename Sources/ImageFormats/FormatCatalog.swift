@@ -76,4 +76,31 @@ public enum FormatCatalog {
         case .rawPackage: RawPackageChecker.check(source)
         }
     }
+    /// What makes an image of a format right; nil where nothing can be mended.
+    ///
+    /// - Throws: `corrupt` where mending would give away content; what the source throws.
+    public static func repairPlan(
+        for source: any ImageSource, as format: ImageFormat, _ report: CheckReport, scope: RepairScope
+    ) throws(ImageError) -> RepairPlan? {
+        try repairer(for: format)?.plan(source, report, scope: scope)
+    }
+
+    /// Sees that a repair has left the tables pointing at the same bytes.
+    ///
+    /// - Throws: `verification-failed`.
+    public static func requireSameMapping(
+        _ before: any ImageSource, _ after: any ImageSource, as format: ImageFormat
+    ) throws(ImageError) {
+        try repairer(for: format)?.requireSameMapping(before, after)
+    }
+
+    /// nil for a format of which nothing is kept twice, and so nothing can be made anew.
+    private static func repairer(for format: ImageFormat) -> (any ImageRepairer.Type)? {
+        switch format {
+        case .vhd: VHDRepairer.self
+        case .qcow2: QCOW2Repairer.self
+        case .vdi: VDIRepairer.self
+        case .raw, .vmdk, .rawPackage: nil
+        }
+    }
 }

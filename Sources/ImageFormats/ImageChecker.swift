@@ -12,8 +12,12 @@ public struct CheckFinding: Hashable, Sendable {
     }
 
     public var kind: Kind
-    /// What was found and what was expected.
+    /// A sentence: where, what was found, what was expected, and what follows.
     public var message: String
+    /// The value that was found.
+    public var found: String?
+    /// The value that was expected.
+    public var expected: String?
     /// Where in the file.
     public var fileOffset: FileOffset?
     /// Which guest bytes it touches first.
@@ -24,6 +28,35 @@ public struct CheckFinding: Hashable, Sendable {
         self.message = message
         self.fileOffset = fileOffset
         self.guestOffset = guest
+    }
+
+    /// A value that is not what it should be.
+    ///
+    /// - Parameters:
+    ///   - subject: whose value it is: "the refcount of cluster 5".
+    ///   - found: what goes on as "is …".
+    ///   - expected: what goes on as "expected …".
+    ///   - consequence: what follows from it, or what to do; a sentence without a full stop.
+    ///   - fileOffset: where the value stands.
+    public init(
+        _ kind: Kind, _ subject: String, is found: String, expected: String, _ consequence: String,
+        at fileOffset: FileOffset, guest: GuestOffset? = nil
+    ) {
+        self.init(
+            kind, "at byte \(fileOffset.bytes), \(subject) is \(found), expected \(expected): \(consequence)",
+            at: fileOffset, guest: guest)
+        self.found = found
+        self.expected = expected
+    }
+}
+
+extension CheckFinding: CustomStringConvertible {
+    /// The sentence, and the places that it does not name.
+    public var description: String {
+        var text = message
+        if found == nil, let fileOffset { text += " [file offset \(fileOffset.bytes)]" }
+        if let guestOffset { text += " [guest offset \(guestOffset.bytes)]" }
+        return text
     }
 }
 
@@ -57,15 +90,33 @@ public struct CheckReport: Sendable {
         _ kind: CheckFinding.Kind, _ message: @autoclosure () -> String, at offset: FileOffset? = nil,
         guest: GuestOffset? = nil
     ) {
+        if count(kind) { findings.append(CheckFinding(kind, message(), at: offset, guest: guest)) }
+    }
+
+    /// The same for a value that is not what it should be; see `CheckFinding`.
+    mutating func add(
+        _ kind: CheckFinding.Kind, _ subject: @autoclosure () -> String, is found: @autoclosure () -> String,
+        expected: @autoclosure () -> String, _ consequence: @autoclosure () -> String, at offset: FileOffset,
+        guest: GuestOffset? = nil
+    ) {
+        guard count(kind) else { return }
+        findings.append(
+            CheckFinding(
+                kind, subject(), is: found(), expected: expected(), consequence(), at: offset, guest: guest))
+    }
+
+    /// - Returns: whether there is room for the finding itself.
+    private mutating func count(_ kind: CheckFinding.Kind) -> Bool {
         switch kind {
         case .corruption: corruptions += 1
         case .leak: leaks += 1
         case .warning: warnings += 1
         }
-        if findings.count < Self.keptFindings {
-            findings.append(CheckFinding(kind, message(), at: offset, guest: guest))
-        }
+        return findings.count < Self.keptFindings
     }
+
+    /// Whether nothing is wrong, warnings aside, as far as was looked.
+    public var isSound: Bool { corruptions == 0 && leaks == 0 && incomplete == nil }
 }
 
 /// Looks for what is wrong in an image of one format.

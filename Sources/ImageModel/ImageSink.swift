@@ -167,3 +167,12 @@ public protocol ImageSpool: ImageSink {
     /// What was written so far, with zeros where nothing was.
     func spooled() throws(ImageError) -> any ImageSource
 }
+
+/// A file that is there already, and of which ranges are written anew in an order that counts.
+public protocol PatchSink: ImageSink {
+    /// Makes the file longer by a hole, and waits until it is; never shorter.
+    func extend(to length: UInt64) throws(ImageError)
+
+    /// Waits until all that was written is on the disk: nothing that is written later gets there before.
+    func barrier() throws(ImageError)
+}

@@ -12,6 +12,7 @@ extension ImageFormat: ExpressibleByArgument {
 }
 
 extension ReflinkPolicy: ExpressibleByArgument {}
+extension RepairScope: ExpressibleByArgument {}
 
 /// A size on the command line: bytes, or with k, M, G, T or P (powers of 1024).
 struct ByteSize: ExpressibleByArgument, Hashable {

@@ -8,7 +8,7 @@ internal import ArgumentParser
 /// |---|---|
 /// | 0 | done; `check`: nothing found; `compare`: identical; `verify`: whole; `serve`: ended by a signal |
 /// | 1 | failed, with one line on standard error; `check`: could not be done; `compare`: not identical; `verify`: can't tell |
-/// | 2 | `check`: corruptions found; `compare`: an image could not be opened; `verify`: damaged |
+/// | 2 | `check`: corruptions found, or left by a repair; `compare`: an image could not be opened; `verify`: damaged |
 /// | 3 | `check`: leaks found, but no corruption |
 /// | 4 | `compare`: an image could not be read to its end |
 /// | 64 | the command line is wrong |

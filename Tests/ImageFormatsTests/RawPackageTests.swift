@@ -262,6 +262,6 @@ import Testing
         image.memory.write([1, 2, 3], at: image.memory.length)
         let report = FormatCatalog.check(image.memory, as: .rawPackage)
         #expect(report.corruptions == 1)
-        #expect(report.findings.first?.message.contains("3 bytes follow") == true)
+        #expect(report.findings.first?.message.contains("is 3 bytes, expected the end of the file") == true)
     }
 }

@@ -17,16 +17,20 @@ extension QCOW2Survey {
         // Without the autoclear bit a program that knows no bitmaps has written: they are void.
         guard let place = header.bitmaps, header.hasValidBitmaps else { return }
         guard place.length >= Self.extensionLength else {
-            report.add(
-                .corruption, "the bitmaps extension has \(place.length) bytes, expected \(Self.extensionLength)",
-                at: place.start)
+            let fault = QCOW2EntryFault(
+                found: "\(place.length)", expected: "\(Self.extensionLength)",
+                consequence: "the bitmaps can't be read, and their clusters count as leaks")
+            reject("the length of the bitmaps extension", fault, at: place.start.bytes, &report)
             return
         }
         let bytes = try source.read(FileRange(start: place.start, length: Self.extensionLength))
         let count: UInt32 = bytes.bigEndian(at: 0)
         let directory = FileRange(bytes.bigEndian(UInt64.self, at: 16), length: bytes.bigEndian(UInt64.self, at: 8))
         guard count <= Self.maximumBitmapCount else {
-            report.add(.corruption, "the image has \(count) bitmaps, more than can be", at: place.start)
+            let fault = QCOW2EntryFault(
+                found: "\(count)", expected: "at most \(Self.maximumBitmapCount)",
+                consequence: "the bitmaps can't be read, and their clusters count as leaks")
+            reject("the number of bitmaps", fault, at: place.start.bytes, &report)
             return
         }
         guard own(directory, "the bitmap directory", &report, from: place.start.bytes) else { return }
@@ -39,8 +43,11 @@ extension QCOW2Survey {
         var position = directory.start.bytes
         for index in 0..<count {
             guard position + Self.fixedLength <= directory.end.bytes else {
-                report.add(
-                    .corruption, "the bitmap directory ends at entry \(index) of \(count)", at: FileOffset(position))
+                let fault = QCOW2EntryFault(
+                    found: "behind the directory's end at \(directory.end.bytes)",
+                    expected: "\(count) entries before it",
+                    consequence: "this bitmap and those behind it are lost, and their clusters count as leaks")
+                reject("entry \(index) of the bitmap directory", fault, at: position, &report)
                 return
             }
             let bytes = try source.read(FileRange(position, length: Self.fixedLength))
@@ -62,10 +69,9 @@ extension QCOW2Survey {
             (index, entry) throws(ImageError) in
             let place = table.start.bytes + index * QCOW2Tables.entryLength
             guard entry & Self.reservedTableBits == 0 else {
-                report.add(
-                    .corruption,
-                    "bitmap table entry \(index) has reserved bits "
-                        + "\(hex(entry & Self.reservedTableBits)) set", at: FileOffset(place))
+                reject(
+                    "bitmap table entry \(index)", .reservedBits(entry & Self.reservedTableBits, of: entry), at: place,
+                    &report)
                 return
             }
             // Without a place the entry says by bit 0 whether all its bits are set.

@@ -3,8 +3,16 @@ import ImageModel
 /// What of a file the tables may refer to.
 struct QCOW2FileBounds {
     let header: QCOW2Header
+    /// How L2 entries are read.
+    let rules: QCOW2EntryRules
     /// Of the file, in bytes.
     let length: UInt64
+
+    init(header: QCOW2Header, length: UInt64) {
+        self.header = header
+        rules = QCOW2EntryRules(header)
+        self.length = length
+    }
 
     func isHeld(_ range: FileRange) -> Bool {
         let (end, overflow) = range.start.bytes.addingReportingOverflow(range.length)
@@ -15,62 +23,78 @@ struct QCOW2FileBounds {
         range.start.bytes / header.clusterSize..<range.end.bytes.dividedRoundingUp(by: header.clusterSize)
     }
 
-    /// The clusters that an L2 entry refers to; nil for none, or for what is wrong and has been said.
-    func clusters(
-        ofL2Entry entry: UInt64, _ index: UInt64, at place: FileOffset, guest: GuestOffset?, _ report: inout CheckReport
-    ) -> Range<UInt64>? {
-        switch QCOW2L2Entry(entry, header) {
-        case .unallocated:
-            if entry & QCOW2Tables.copiedFlag != 0 {
-                report.add(
-                    .warning, "L2 entry \(index) has the flag of a sole reference, but refers to nothing", at: place,
-                    guest: guest)
-            }
-            return nil
-        case .invalid(let reason):
-            report.add(.corruption, "L2 entry \(index) \(reason)", at: place, guest: guest)
-            return nil
-        case .zero(let kept):
-            return kept == 0 ? nil : clusters(ofPlainAt: kept, needing: 0, index, at: place, guest: guest, &report)
-        case .data(let offset):
-            // Bytes behind the disk's end may be missing; what a snapshot's disk needs is not known here.
-            let left = guest.map { header.virtualSize - min($0.bytes, header.virtualSize) } ?? 0
-            let needed = min(header.clusterSize, left)
-            return clusters(ofPlainAt: offset, needing: needed, index, at: place, guest: guest, &report)
-        case .compressed(let stored):
-            if entry & QCOW2Tables.copiedFlag != 0 {
-                report.add(
-                    .corruption,
-                    "L2 entry \(index) is compressed and has the flag of a sole reference, which compressed "
-                        + "clusters never have", at: place, guest: guest)
-            }
-            let clusters = clusters(of: stored)
-            guard stored.start.bytes < length, clusters.upperBound <= fileClusters else {
-                report.add(
-                    .corruption,
-                    "L2 entry \(index) points at compressed bytes \(stored.start.bytes) to \(stored.end.bytes), "
-                        + "past the file's end at \(length)", at: place, guest: guest)
-                return nil
-            }
-            return clusters
-        }
-    }
-
     /// How many clusters the file has, the last one perhaps in part.
     var fileClusters: UInt64 { length.dividedRoundingUp(by: header.clusterSize) }
 
-    private func clusters(
-        ofPlainAt offset: UInt64, needing needed: UInt64, _ index: UInt64, at place: FileOffset, guest: GuestOffset?,
-        _ report: inout CheckReport
-    ) -> Range<UInt64>? {
-        guard offset < length, isHeld(FileRange(offset, length: needed)) else {
-            report.add(
-                .corruption,
-                "L2 entry \(index) points at a cluster at \(offset), past the file's end at \(length)",
-                at: place, guest: guest)
-            return nil
+    /// Where the clusters of an entry are in this file, or why they can't be there.
+    enum Touched {
+        case nothing
+        case clusters(Range<UInt64>)
+        case fault(QCOW2EntryFault)
+    }
+
+    /// - Parameter guest: where the disk has what the entry maps; nil in a snapshot, whose size is not known here.
+    func touched(by use: QCOW2ClusterUse, guest: GuestOffset?) -> Touched {
+        switch use {
+        case .nothing, .dataFile:
+            return .nothing
+        case .misplaced(let offset):
+            return .fault(.misplaced(offset, clusterSize: header.clusterSize))
+        case .packedElsewhere:
+            return .fault(.packedElsewhere)
+        case .cluster(let offset, let isRead):
+            // Bytes behind the disk's end may be missing, and so may all that nobody reads.
+            let left = guest.map { header.virtualSize - min($0.bytes, header.virtualSize) } ?? 0
+            let needed = isRead ? min(header.clusterSize, left) : 0
+            guard offset < length, isHeld(FileRange(offset, length: needed)) else {
+                return .fault(lost("a cluster at \(offset)"))
+            }
+            let cluster = offset / header.clusterSize
+            return .clusters(cluster..<cluster + 1)
+        case .compressed(let stored):
+            let clusters = clusters(of: stored)
+            guard stored.start.bytes < length, clusters.upperBound <= fileClusters else {
+                return .fault(lost("compressed bytes from \(stored.start.bytes) to \(stored.end.bytes)"))
+            }
+            return .clusters(clusters)
         }
-        let cluster = offset / header.clusterSize
-        return cluster..<cluster + 1
+    }
+
+    private func lost(_ found: String) -> QCOW2EntryFault {
+        QCOW2EntryFault(
+            found: "the place of \(found)", expected: "one before the file's end at \(length)",
+            consequence: "the file was cut short or the entry is damaged, and the guest's bytes there are lost")
+    }
+
+    /// The flag of a sole reference where no refcount says what it must be.
+    ///
+    /// - Returns: whether it is a corruption.
+    func reportFlag(
+        of entry: UInt64, _ subject: @autoclosure () -> String, use: QCOW2ClusterUse, at place: FileOffset,
+        guest: GuestOffset?, _ report: inout CheckReport
+    ) -> Bool {
+        let isSet = entry & QCOW2Tables.copiedFlag != 0
+        switch use {
+        case .nothing where isSet:
+            report.add(
+                .warning, subject(), is: "the flag of a sole reference alone",
+                expected: "0, since it refers to nothing",
+                "it is without effect", at: place, guest: guest)
+            return false
+        case .compressed where isSet:
+            report.add(
+                .corruption, subject(), is: "\(hex(entry)), compressed and with the flag of a sole reference",
+                expected: "that flag clear, since compressed clusters share theirs",
+                "a program may write over what other clusters have there", at: place, guest: guest)
+            return true
+        case .dataFile(let offset) where !isSet && guest != nil:
+            report.add(
+                .corruption, subject(), is: "\(offset) without the flag of a sole reference",
+                expected: "the flag, which all clusters in a data file have",
+                "a program may move the cluster where it must not", at: place, guest: guest)
+            return true
+        default:
+            return false
+        }
     }
 }

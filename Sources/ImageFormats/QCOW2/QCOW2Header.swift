@@ -295,24 +295,6 @@ extension QCOW2Header {
         offset % clusterSize == 0 && offset <= QCOW2Tables.offsetMask
     }
 
-    /// Refuses what keeps the tables from saying where the guest's bytes are in this file.
-    ///
-    /// - Throws: `external-reference` for a data file, `unsupported` for extended L2 entries.
-    func requireStandardTables(path: String) throws(ImageError) {
-        guard !incompatibleFeatures.contains(.externalDataFile) else {
-            throw ImageError(
-                .externalReference,
-                "this qcow2 image keeps its content in an external data file; Lathe opens no file that an image names: "
-                    + "convert it to a single file first", path: path, offset: FileOffset(72))
-        }
-        guard !incompatibleFeatures.contains(.extendedL2) else {
-            throw ImageError(
-                .unsupported,
-                "this qcow2 image has extended L2 entries, which Lathe does not read; convert it with extended_l2=off first",
-                path: path, offset: FileOffset(72))
-        }
-    }
-
     /// Refuses content that can't be understood.
     ///
     /// - Throws: `unsupported` for encryption.

@@ -9,7 +9,7 @@ public struct QCOW2Reader: ImageReader {
     let header: QCOW2Header
     /// The image's file, which has the tables.
     private let tables: FileRange
-    /// Where the clusters are: in the image's file itself, or in a data file. Both in the address space.
+    /// Where the file that has the clusters is in the address space: the image's own, or a data file.
     private let clusters: FileRange?
     private let names: Names
 

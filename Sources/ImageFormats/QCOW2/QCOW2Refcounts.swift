@@ -10,28 +10,36 @@ struct QCOW2Refcounts {
     /// The width of a refcount, 1 to 64.
     var bits: UInt64
 
+    /// The greatest refcount of a width.
+    static func maximum(bits: UInt64) -> UInt64 { .max >> (64 - bits) }
+
+    /// How far the refcount at a place in the word stands from the word's low end.
+    private func shift(of place: UInt64) -> UInt64 {
+        bits >= 8 ? 64 - bits * (place + 1) : 56 - place * bits / 8 * 8 + place * bits % 8
+    }
+
     /// Hands out those that are not zero, each with its place in the word.
     func forEachUsed(_ body: (UInt64, UInt64) -> Void) {
-        let mask = UInt64.max >> (64 - bits)
+        let mask = Self.maximum(bits: bits)
         for place in 0..<64 / bits {
-            let shift: UInt64
-            if bits >= 8 {
-                shift = 64 - bits * (place + 1)
-            } else {
-                shift = 56 - place * bits / 8 * 8 + place * bits % 8
-            }
-            let value = word >> shift & mask
+            let value = word >> shift(of: place) & mask
             if value != 0 { body(place, value) }
         }
+    }
+
+    /// Puts a refcount, which fits the width, at a place in the word.
+    mutating func set(_ refcount: UInt64, at place: UInt64) {
+        let shift = shift(of: place)
+        word = word & ~(Self.maximum(bits: bits) << shift) | refcount << shift
     }
 }
 
 /// References and stored refcounts of a run of clusters.
-private struct QCOW2RefcountWindow {
+struct QCOW2RefcountWindow {
     /// Set in a count for what must not be shared.
     private static let soleFlag: UInt32 = 1 << 31
     /// Counts end here; more is never stored by a program that means it.
-    private static let maximumCount = soleFlag - 1
+    static let maximumCount = soleFlag - 1
 
     let clusters: Range<UInt64>
     private var references: [UInt32]
@@ -58,18 +66,19 @@ private struct QCOW2RefcountWindow {
         stored[Int(cluster - clusters.lowerBound)] = UInt32(min(refcount, UInt64(Self.maximumCount)))
     }
 
-    /// The flag must say whether the refcount is one: a program writes in place where it is set.
-    func checkCopied(
-        _ isCopied: Bool, _ cluster: UInt64, _ report: inout CheckReport,
-        _ entry: @autoclosure () -> String, at place: UInt64, guest: UInt64
-    ) {
-        guard clusters.contains(cluster) else { return }
-        let refcount = stored[Int(cluster - clusters.lowerBound)]
-        guard (refcount == 1) != isCopied else { return }
-        report.add(
-            .corruption,
-            "\(entry()) \(isCopied ? "has" : "lacks") the flag of a sole reference, but the refcount of cluster "
-                + "\(cluster) is \(refcount)", at: FileOffset(place), guest: GuestOffset(guest))
+    /// How many things refer to a cluster of this window.
+    func references(to cluster: UInt64) -> UInt32 {
+        references[Int(cluster - clusters.lowerBound)] & Self.maximumCount
+    }
+
+    /// What the file says of that, for a cluster of this window.
+    func refcount(of cluster: UInt64) -> UInt32 { stored[Int(cluster - clusters.lowerBound)] }
+
+    /// Hands out the clusters that have a reference or a refcount, in order.
+    func forEachUsed(_ body: (_ cluster: UInt64, _ references: UInt32, _ stored: UInt32) -> Void) {
+        for (index, entry) in references.enumerated() where entry != 0 || stored[index] != 0 {
+            body(clusters.lowerBound + UInt64(index), entry & Self.maximumCount, stored[index])
+        }
     }
 
     /// Hands out the clusters whose counts are worth a word.
@@ -84,22 +93,36 @@ private struct QCOW2RefcountWindow {
     }
 }
 
+// MARK: - Counting
+
 extension QCOW2Survey {
-    /// Counts all references, window by window, and holds them against the refcounts and the flags of sole references.
-    mutating func countReferences(_ report: inout CheckReport) throws(ImageError) {
-        for index in windows.sorted() {
-            let start = index * Self.windowCapacity
-            var window = QCOW2RefcountWindow(start..<min(start + Self.windowCapacity, clusterCount))
-            try spend(UInt64(window.clusters.count) + UInt64(tables.count + blocks.count + regions.count))
-            if hasRefcounts { try readRefcounts(&window) }
-            for region in regions { window.refer(to: region.clusters, solely: true) }
+    /// A window's clusters with all references to them, and with the stored refcounts where they can be read.
+    ///
+    /// - Parameters:
+    ///   - index: of the window.
+    ///   - limit: the first cluster behind the last that matters.
+    ///   - withRefcounts: whether the refcount table and its blocks count as references.
+    ///   - onActive: takes each entry of the active disk whose cluster is in the window, while it is counted: the L2 table (nil
+    ///     for an entry of the L1 table), the index, the entry, the cluster, and the refcount that is stored for it.
+    mutating func window(
+        _ index: UInt64, limit: UInt64, withRefcounts: Bool,
+        onActive: (L2Table?, UInt64, UInt64, UInt64, UInt32) -> Void = { _, _, _, _, _ in }
+    ) throws(ImageError) -> QCOW2RefcountWindow {
+        let start = index * Self.windowCapacity
+        var window = QCOW2RefcountWindow(start..<max(start, min(start + Self.windowCapacity, limit)))
+        try spend(UInt64(window.clusters.count) + UInt64(tables.count + blocks.count + regions.count))
+        if hasRefcounts { try readRefcounts(&window) }
+        for region in regions where withRefcounts || !region.isRefcounts {
+            window.refer(to: region.clusters, solely: true)
+        }
+        if withRefcounts {
             for block in blocks {
                 let cluster = block.offset / header.clusterSize
                 window.refer(to: cluster..<cluster + 1, solely: true)
             }
-            for table in tables { try count(table, &window, &report) }
-            compare(window, &report)
         }
+        for table in tables { try count(table, &window, onActive) }
+        return window
     }
 
     private mutating func readRefcounts(_ window: inout QCOW2RefcountWindow) throws(ImageError) {
@@ -108,7 +131,7 @@ extension QCOW2Survey {
             let base = block.index * header.refcountsPerBlock
             guard window.clusters.overlaps(base..<base + header.refcountsPerBlock) else { continue }
             let seen = try QCOW2Tables.forEachUsedEntry(
-                ofCount: header.l2EntryCount, tableAt: block.offset, in: source
+                ofCount: bounds.rules.wordCount, tableAt: block.offset, in: source
             ) { (index, word) throws(ImageError) in
                 QCOW2Refcounts(word: word, bits: header.refcountBits).forEachUsed { (place, refcount) in
                     window.store(refcount, of: base + index * (64 / header.refcountBits) + place)
@@ -118,63 +141,119 @@ extension QCOW2Survey {
         }
     }
 
-    /// Without snapshots nothing but compressed bytes may share a cluster.
-    private var clustersAreSole: Bool { header.snapshotCount == 0 }
-
-    private mutating func count(_ table: L2Table, _ window: inout QCOW2RefcountWindow, _ report: inout CheckReport)
-        throws(ImageError)
-    {
-        let (header, hasRefcounts, clustersAreSole) = (header, hasRefcounts, clustersAreSole)
+    private mutating func count(
+        _ table: L2Table, _ window: inout QCOW2RefcountWindow,
+        _ onActive: (L2Table?, UInt64, UInt64, UInt64, UInt32) -> Void
+    ) throws(ImageError) {
+        let (rules, bounds, isSole) = (bounds.rules, bounds, clustersAreSole)
         let cluster = table.offset / header.clusterSize
-        window.refer(to: cluster..<cluster + 1, times: table.references, solely: clustersAreSole)
-        if let active = table.active, hasRefcounts {
-            window.checkCopied(
-                active.isCopied, cluster, &report, "L1 entry \(active.l1Index)",
-                at: header.l1Offset + active.l1Index * QCOW2Tables.entryLength,
-                guest: active.l1Index * header.l2Coverage)
+        window.refer(to: cluster..<cluster + 1, times: table.references, solely: isSole)
+        if let active = table.active, window.clusters.contains(cluster) {
+            onActive(nil, active.l1Index, active.entry(of: table), cluster, window.refcount(of: cluster))
         }
         guard table.touched.overlaps(window.clusters) else { return }
-        let seen = try QCOW2Tables.forEachUsedEntry(
-            ofCount: header.l2EntryCount, tableAt: table.offset, in: source
-        ) { (index, entry) throws(ImageError) in
-            switch QCOW2L2Entry(entry, header) {
-            case .unallocated, .invalid, .zero(kept: 0):
-                break
+        let seen = try rules.forEachUsedEntry(ofTableAt: table.offset, in: source) {
+            (index, entry, bitmap) throws(ImageError) in
+            switch rules.use(of: entry, bitmap) {
+            case .nothing, .dataFile, .misplaced, .packedElsewhere: break
             case .compressed(let stored):
-                let first = stored.start.bytes / header.clusterSize
-                let end = stored.end.bytes.dividedRoundingUp(by: header.clusterSize)
-                window.refer(to: first..<end, times: table.references, solely: false)
-            case .zero(let offset), .data(let offset):
-                let cluster = offset / header.clusterSize
-                window.refer(to: cluster..<cluster + 1, times: table.references, solely: clustersAreSole)
-                guard let active = table.active, hasRefcounts else { break }
-                window.checkCopied(
-                    entry & QCOW2Tables.copiedFlag != 0, cluster, &report, "L2 entry \(index)",
-                    at: table.offset + index * QCOW2Tables.entryLength,
-                    guest: active.l1Index * header.l2Coverage + index * header.clusterSize)
+                window.refer(to: bounds.clusters(of: stored), times: table.references, solely: false)
+            case .cluster(let offset, _):
+                let cluster = offset / rules.clusterSize
+                window.refer(to: cluster..<cluster + 1, times: table.references, solely: isSole)
+                if table.active != nil, window.clusters.contains(cluster) {
+                    onActive(table, index, entry, cluster, window.refcount(of: cluster))
+                }
             }
         }
         try spend(seen)
     }
 
+    /// Hands out the entries of the active disk whose cluster is in a window, each with that cluster and with whether it has
+    /// the flag of a sole reference: first the L1 entries, then those of each table.
+    ///
+    /// - Parameter body: takes the L2 table (nil for an entry of the L1 table), the entry's index, the entry and its bitmap,
+    ///   and the cluster; nil for what has none in this file but says something of the flag.
+    mutating func forEachActiveEntry(
+        of window: QCOW2RefcountWindow,
+        _ body: (L2Table?, UInt64, UInt64, UInt64, UInt64) throws(ImageError) -> Void
+    ) throws(ImageError) {
+        let (rules, clusterSize) = (bounds.rules, header.clusterSize)
+        for table in tables {
+            guard let active = table.active else { continue }
+            let cluster = table.offset / clusterSize
+            if window.clusters.contains(cluster) {
+                try body(nil, active.l1Index, active.entry(of: table), 0, cluster)
+            }
+            guard table.touched.overlaps(window.clusters) else { continue }
+            let seen = try rules.forEachUsedEntry(ofTableAt: table.offset, in: source) {
+                (index, entry, bitmap) throws(ImageError) in
+                guard case .cluster(let offset, _) = rules.use(of: entry, bitmap) else { return }
+                guard window.clusters.contains(offset / clusterSize) else { return }
+                try body(table, index, entry, bitmap, offset / clusterSize)
+            }
+            try spend(seen)
+        }
+    }
+}
+
+// MARK: - Findings
+
+extension QCOW2Survey {
+    /// Counts all references, window by window, and holds them against the refcounts and the flags of sole references.
+    mutating func countReferences(_ report: inout CheckReport) throws(ImageError) {
+        let (rules, l1Offset, hasRefcounts) = (bounds.rules, header.l1Offset, hasRefcounts)
+        for index in windows.sorted() {
+            let window = try window(index, limit: clusterCount, withRefcounts: true) {
+                (table, index, entry, cluster, refcount) in
+                let isCopied = entry & QCOW2Tables.copiedFlag != 0
+                guard hasRefcounts, (refcount == 1) != isCopied else { return }
+                let inL1 = l1Offset + index * QCOW2Tables.entryLength
+                let place = table.map { $0.offset + index * rules.entryLength } ?? inL1
+                let guest =
+                    (table?.active?.l1Index ?? index) * rules.coverage
+                    + (table == nil ? 0 : index * rules.clusterSize)
+                report.add(
+                    .corruption,
+                    table.map { "L2 entry \(index) of the table at \($0.offset)" } ?? "L1 entry \(index)",
+                    is: "\(entry & QCOW2Tables.offsetMask) \(isCopied ? "with" : "without") the flag of a sole "
+                        + "reference",
+                    expected: "the flag \(isCopied ? "clear" : "set"), since cluster \(cluster) has the refcount "
+                        + "\(refcount)",
+                    isCopied
+                        ? "a program writes in place what others may read"
+                        : "a program copies the cluster at the next write, which wastes it",
+                    at: FileOffset(place), guest: GuestOffset(guest))
+            }
+            compare(window, &report)
+        }
+    }
+
     private func compare(_ window: QCOW2RefcountWindow, _ report: inout CheckReport) {
         window.forEachFinding { (cluster, references, stored, isShared) in
             let place = FileOffset(cluster * header.clusterSize)
+            let name = "cluster \(cluster)\(owner(of: cluster))"
             if isShared {
                 report.add(
-                    .corruption,
-                    "cluster \(cluster)\(owner(of: cluster)) has \(references) references, but must not be shared",
-                    at: place)
+                    .corruption, name, is: "referred to \(references) times",
+                    expected: "a single reference, since nothing but compressed bytes may share a cluster here",
+                    "a write to one of them changes the others", at: place)
+            } else if hasRefcounts, stored < references {
+                report.add(
+                    .corruption, "the refcount of \(name)", is: "\(stored)",
+                    expected: "\(references), the number of references to it",
+                    "a program may give the cluster to somebody else, and what it holds is overwritten", at: place)
             } else if hasRefcounts {
                 report.add(
-                    stored < references ? .corruption : .leak,
-                    "cluster \(cluster) has refcount \(stored), but \(references) references", at: place)
+                    .leak, "the refcount of \(name)", is: "\(stored)",
+                    expected: "\(references), the number of references to it",
+                    references == 0 ? "the cluster is used by nothing" : "the cluster is never given back", at: place)
             }
         }
     }
 
     /// What of the metadata stands in a cluster, for messages.
     private func owner(of cluster: UInt64) -> String {
-        regions.first { $0.clusters.contains(cluster) }.map { " of \($0.name)" } ?? ""
+        regions.first { $0.clusters.contains(cluster) }.map { " (\($0.name))" } ?? ""
     }
 }

@@ -4,6 +4,7 @@ import ImageModel
 // Source: QEMU `docs/interop/qcow2.rst`, section "Snapshots".
 
 extension QCOW2Survey {
+    static let snapshotTableName = "the snapshot table"
     /// The fixed fields of a snapshot table entry, in bytes.
     private static let fixedLength: UInt64 = 40
     /// QEMU's `QCOW_MAX_SNAPSHOT_EXTRA_DATA`.
@@ -33,34 +34,39 @@ extension QCOW2Survey {
             }
             if header.version >= 3 && extraLength < 16 {
                 report.add(
-                    .corruption, "snapshot \(index) has \(extraLength) bytes of extra data, expected at least 16",
+                    .corruption, "the length of the extra data of snapshot \(index)", is: "\(extraLength)",
+                    expected: "16 or more in version 3", "the size of its disk is not known",
                     at: FileOffset(position + 36))
             }
             try surveySnapshot(index, l1Offset: l1Offset, l1Count: l1Count, entryAt: position, &report)
             position = end + (8 - (end - start) % 8) % 8
         }
         let length = min(position, source.length) - min(start, source.length)
-        if length > 0 { own(FileRange(start, length: length), "the snapshot table", &report, from: 64) }
+        if length > 0 { own(FileRange(start, length: length), Self.snapshotTableName, &report, from: 64) }
     }
 
-    private func reportTableEnd(_ index: UInt64, at position: UInt64, _ report: inout CheckReport) {
-        report.add(
-            .corruption,
-            "the snapshot table breaks off at entry \(index) of \(header.snapshotCount): the entry is longer "
-                + "than it may be, or ends past the file's end at \(source.length)", at: FileOffset(position))
+    private mutating func reportTableEnd(_ index: UInt64, at position: UInt64, _ report: inout CheckReport) {
+        let fault = QCOW2EntryFault(
+            found: "one that is longer than it may be, or reaches behind the table's or the file's end",
+            expected: "an entry with at most \(Self.maximumExtraLength) bytes of extra data, in a table of at most "
+                + "\(Self.maximumTableLength) bytes that ends before the file does, at \(source.length)",
+            consequence: "this snapshot and those behind it are lost, and their clusters count as leaks")
+        reject("entry \(index) of the \(header.snapshotCount) of the snapshot table", fault, at: position, &report)
     }
 
     private mutating func surveySnapshot(
         _ index: UInt64, l1Offset: UInt64, l1Count: UInt64, entryAt position: UInt64, _ report: inout CheckReport
     ) throws(ImageError) {
         guard l1Count <= QCOW2Tables.maximumL1Length / QCOW2Tables.entryLength else {
-            report.add(
-                .corruption, "snapshot \(index) has an L1 table of \(l1Count) entries, more than can be",
-                at: FileOffset(position + 8))
+            let fault = QCOW2EntryFault(
+                found: "\(l1Count) entries",
+                expected: "at most \(QCOW2Tables.maximumL1Length / QCOW2Tables.entryLength)",
+                consequence: "the snapshot can't be read, and its clusters count as leaks")
+            reject("the length of the L1 table of snapshot \(index)", fault, at: position + 8, &report)
             return
         }
         let range = FileRange(l1Offset, length: l1Count * QCOW2Tables.entryLength)
         guard own(range, "the L1 table of snapshot \(index)", &report, from: position) else { return }
-        try surveyL1(at: l1Offset, count: l1Count, isActive: false, &report)
+        try surveyL1(at: l1Offset, count: l1Count, snapshot: index, &report)
     }
 }

@@ -3,28 +3,39 @@ import ImageModel
 /// Everything in a qcow2 file that refers to clusters, found by one walk over all tables.
 ///
 /// It holds a record for each L2 table and each refcount block, none for each cluster.
-struct QCOW2Survey {
+struct QCOW2Survey: Sendable {
     /// Clusters that one thing in the file owns whole.
-    struct Region {
+    struct Region: Sendable {
         var clusters: Range<UInt64>
         /// What stands there, for messages.
         var name: String
+        /// Whether it is the refcount table, which a repair leaves behind.
+        var isRefcounts = false
     }
 
     /// A refcount block that is within the file.
-    struct RefcountBlock {
+    struct RefcountBlock: Sendable {
         /// Its index in the refcount table.
         var index: UInt64
         var offset: UInt64
     }
 
+    /// The entry of the active L1 table that points at an L2 table.
+    struct ActiveEntry: Sendable {
+        var l1Index: UInt64
+        var isCopied: Bool
+
+        /// The entry as it stands there, but for reserved bits.
+        func entry(of table: L2Table) -> UInt64 { table.offset | (isCopied ? QCOW2Tables.copiedFlag : 0) }
+    }
+
     /// An L2 table that is within the file.
-    struct L2Table {
+    struct L2Table: Sendable {
         var offset: UInt64
         /// How many L1 entries point at it, those of snapshots included.
         var references: UInt32 = 0
         /// The first entry of the active L1 table that points at it.
-        var active: (l1Index: UInt64, isCopied: Bool)?
+        var active: ActiveEntry?
         /// The clusters that its entries touch are within these.
         var touched: Range<UInt64> = .max..<(.max)
     }
@@ -33,6 +44,10 @@ struct QCOW2Survey {
     static let windowCapacity: UInt64 = 4 << 20
     /// L2 tables, windows and regions that are remembered at most, of each.
     private static let maximumRecords = 4 << 20
+    /// In bytes: the table of QEMU's largest bitmap (`BME_MAX_TABLE_SIZE`), the longest thing that stands in one piece.
+    ///
+    /// It is within two windows.
+    private static let longestRegion: UInt64 = 1 << 30
     /// Table entries that are looked at before the check gives up: no image of a real disk comes near it, but tables that
     /// are shared a million times over could keep a checker busy for years.
     private static let maximumWork: UInt64 = 1 << 34
@@ -49,6 +64,15 @@ struct QCOW2Survey {
     private(set) var windows: Set<UInt64> = []
     /// The first cluster behind all that have a reference or a refcount.
     private(set) var clusterCount: UInt64 = 1
+    /// All L1 tables, the active one first, those of snapshots behind it.
+    private(set) var l1Tables: [FileRange] = []
+    /// Where something refers to clusters that can't be known, if anything does.
+    private(set) var firstUnknown: FileOffset?
+    /// Corruptions of the refcount table, which say nothing of content.
+    private(set) var refcountFaults = 0
+    /// Corruptions of flags of sole references that no refcount decides.
+    private(set) var flagFaults = 0
+    private var refcountTableIsLost = false
     private var tablesByOffset: [UInt64: L2Table] = [:]
     private var lastWindow = UInt64.max
     private var work: UInt64 = 0
@@ -60,14 +84,23 @@ struct QCOW2Survey {
     }
 
     /// Whether the stored refcounts can be held against the references.
-    var hasRefcounts: Bool { !header.incompatibleFeatures.contains(.dirty) && header.refcountTableClusters > 0 }
+    var hasRefcounts: Bool {
+        !header.incompatibleFeatures.contains(.dirty) && header.refcountTableClusters > 0 && !refcountTableIsLost
+    }
+
+    /// Without snapshots nothing but compressed bytes may share a cluster.
+    var clustersAreSole: Bool { header.snapshotCount == 0 }
 
     mutating func run(_ report: inout CheckReport) throws(ImageError) {
         own(FileRange(0, length: min(header.clusterSize, source.length)), "the header", &report, from: 0)
         if own(header.l1Range, "the L1 table", &report, from: 40) {
-            try surveyL1(at: header.l1Offset, count: header.l1EntryCount, isActive: true, &report)
+            try surveyL1(at: header.l1Offset, count: header.l1EntryCount, snapshot: nil, &report)
         }
-        if own(header.refcountTableRange, "the refcount table", &report, from: 48) { try surveyRefcounts(&report) }
+        if own(header.refcountTableRange, "the refcount table", &report, from: 48) {
+            try surveyRefcounts(&report)
+        } else {
+            refcountTableIsLost = true
+        }
         if let place = header.encryptionHeader, place.length >= 16 {
             let bytes = try source.read(FileRange(start: place.start, length: 16))
             let range = FileRange(bytes.bigEndian(UInt64.self, at: 0), length: bytes.bigEndian(UInt64.self, at: 8))
@@ -94,7 +127,7 @@ struct QCOW2Survey {
             throw ImageError(
                 .limitExceeded,
                 "the tables of this image refer to more than a disk can have, or to the same clusters over and over; the "
-                    + "check was given up", path: source.name)
+                    + "check was given up after \(Self.maximumWork) entries", path: source.name)
         }
     }
 
@@ -107,19 +140,42 @@ struct QCOW2Survey {
         lastWindow = window
     }
 
+    /// A corruption by which some references are not known.
+    mutating func reject(
+        _ subject: String, _ fault: QCOW2EntryFault, at place: UInt64, guest: GuestOffset? = nil,
+        _ report: inout CheckReport
+    ) {
+        if firstUnknown == nil { firstUnknown = FileOffset(place) }
+        report.add(
+            .corruption, subject, is: fault.found, expected: fault.expected, fault.consequence, at: FileOffset(place),
+            guest: guest)
+    }
+
     /// Takes a region in, where it is within the file and at a cluster; all else is a corruption.
     @discardableResult
     mutating func own(_ range: FileRange, _ name: String, _ report: inout CheckReport, from place: UInt64) -> Bool {
-        guard bounds.isHeld(range), range.start.bytes % header.clusterSize == 0 else {
-            report.add(
-                .corruption,
-                "\(name) is said to have \(range.length) bytes at \(range.start.bytes), which is not at a "
-                    + "cluster within the file's \(source.length) bytes", at: FileOffset(place))
+        let isRefcounts = place == 48
+        guard bounds.isHeld(range), range.start.bytes % header.clusterSize == 0, range.length <= Self.longestRegion
+        else {
+            let fault = QCOW2EntryFault(
+                found: "\(range.start.bytes), of \(range.length) bytes",
+                expected:
+                    "a multiple of the cluster size \(header.clusterSize), and at most \(Self.longestRegion) bytes, all "
+                    + "before the file's end at \(source.length)",
+                consequence: isRefcounts
+                    ? "nobody knows which clusters are free; 'lathe check --repair all' counts them anew"
+                    : "what stands there, and what it refers to, can't be read")
+            let known = firstUnknown
+            reject("the place of \(name)", fault, at: place, &report)
+            if isRefcounts {
+                firstUnknown = known
+                refcountFaults += 1
+            }
             return false
         }
         let clusters = bounds.clusters(of: range)
         guard let last = clusters.last else { return true }
-        regions.append(Region(clusters: clusters, name: name))
+        regions.append(Region(clusters: clusters, name: name, isRefcounts: isRefcounts))
         note(clusters.lowerBound)
         note(last)
         return true
@@ -129,78 +185,118 @@ struct QCOW2Survey {
 // MARK: - Tables
 
 extension QCOW2Survey {
-    mutating func surveyL1(at offset: UInt64, count: UInt64, isActive: Bool, _ report: inout CheckReport)
+    /// - Parameter snapshot: whose table it is; nil for the active one.
+    mutating func surveyL1(at offset: UInt64, count: UInt64, snapshot: UInt64?, _ report: inout CheckReport)
         throws(ImageError)
     {
+        let (rules, clusterSize) = (bounds.rules, header.clusterSize)
+        let owner = snapshot.map { " of snapshot \($0)" } ?? ""
+        l1Tables.append(FileRange(offset, length: count * QCOW2Tables.entryLength))
         let seen = try QCOW2Tables.forEachUsedEntry(ofCount: count, tableAt: offset, in: source) {
             (index, entry) throws(ImageError) in
-            let place = FileOffset(offset + index * QCOW2Tables.entryLength)
-            let guest = isActive ? GuestOffset(index * header.l2Coverage) : nil
-            switch QCOW2L1Entry(entry, header) {
-            case .unallocated:
-                report.add(
-                    .corruption,
-                    "L1 entry \(index) has the flag of a sole reference, but no L2 table: QEMU takes the header for it",
-                    at: place, guest: guest)
-            case .invalid(let reason):
-                report.add(.corruption, "L1 entry \(index) \(reason)", at: place, guest: guest)
-            case .table(let l2Offset):
-                guard bounds.isHeld(FileRange(l2Offset, length: header.clusterSize)) else {
-                    report.add(
-                        .corruption,
-                        "L1 entry \(index) points at an L2 table at \(l2Offset), past the file's end at "
-                            + "\(source.length)", at: place, guest: guest)
-                    return
-                }
-                var table = tablesByOffset[l2Offset] ?? L2Table(offset: l2Offset)
-                table.references = min(table.references, .max - 1) + 1
-                if isActive {
-                    if let first = table.active {
-                        report.add(
-                            .corruption,
-                            "L1 entry \(index) points at the L2 table at \(l2Offset), which entry "
-                                + "\(first.l1Index) has already", at: place, guest: guest)
-                    } else {
-                        table.active = (index, entry & QCOW2Tables.copiedFlag != 0)
-                    }
-                }
-                tablesByOffset[l2Offset] = table
-                note(l2Offset / header.clusterSize)
-                try spend(1)
+            let place = offset + index * QCOW2Tables.entryLength
+            let guest = snapshot == nil ? GuestOffset(index * rules.coverage) : nil
+            let l2Offset = entry & QCOW2Tables.offsetMask
+            let reserved = entry & QCOW2Tables.reservedL1Bits
+            if reserved != 0 {
+                reject(
+                    "L1 entry \(index)\(owner)", .reservedBits(reserved, of: entry), at: place, guest: guest, &report)
             }
+            let fault: QCOW2EntryFault
+            if l2Offset % clusterSize != 0 {
+                fault = .misplaced(l2Offset, clusterSize: clusterSize)
+            } else if l2Offset == 0, reserved != 0 {
+                return
+            } else if l2Offset == 0 {
+                flagFaults += 1
+                report.add(
+                    .corruption, "L1 entry \(index)\(owner)", is: "the flag of a sole reference alone",
+                    expected: "0, or the place of an L2 table", "QEMU takes the header for the table",
+                    at: FileOffset(place), guest: guest)
+                return
+            } else if !bounds.isHeld(FileRange(l2Offset, length: clusterSize)) {
+                fault = QCOW2EntryFault(
+                    found: "the place of an L2 table at \(l2Offset)",
+                    expected: "one whose \(clusterSize) bytes end before the file does, at \(source.length)",
+                    consequence: "\(rules.coverage) bytes of the disk can't be found any more")
+            } else {
+                try take(l2Offset, entry, index, snapshot: snapshot, &report)
+                return
+            }
+            reject("L1 entry \(index)\(owner)", fault, at: place, guest: guest, &report)
         }
         try spend(seen)
+    }
+
+    /// Takes a reference to an L2 table in.
+    private mutating func take(
+        _ l2Offset: UInt64, _ entry: UInt64, _ index: UInt64, snapshot: UInt64?, _ report: inout CheckReport
+    ) throws(ImageError) {
+        var table = tablesByOffset[l2Offset] ?? L2Table(offset: l2Offset)
+        table.references = min(table.references, .max - 1) + 1
+        if snapshot == nil {
+            if let first = table.active {
+                report.add(
+                    .corruption, "L1 entry \(index)",
+                    is: "the place of the L2 table at \(l2Offset), as entry "
+                        + "\(first.l1Index) is", expected: "a table that no other entry has",
+                    "two parts of the disk show the same bytes", at: FileOffset(header.l1Offset + index * 8),
+                    guest: GuestOffset(index * bounds.rules.coverage))
+            } else {
+                table.active = ActiveEntry(l1Index: index, isCopied: entry & QCOW2Tables.copiedFlag != 0)
+            }
+        }
+        tablesByOffset[l2Offset] = table
+        note(l2Offset / header.clusterSize)
+        try spend(1)
     }
 
     /// Checks the entries of an L2 table and finds which clusters they touch.
     private mutating func surveyL2(_ tableIndex: Int, _ report: inout CheckReport) throws(ImageError) {
         let table = tables[tableIndex]
-        let (header, bounds) = (header, bounds)
+        let (header, bounds, rules) = (header, bounds, bounds.rules)
         var lowest = UInt64.max
         var end: UInt64 = 0
         var expected: UInt64?
-        let seen = try QCOW2Tables.forEachUsedEntry(
-            ofCount: header.l2EntryCount, tableAt: table.offset, in: source
-        ) { (index, entry) throws(ImageError) in
-            let place = FileOffset(table.offset + index * QCOW2Tables.entryLength)
-            let guest = table.active.map { GuestOffset($0.l1Index * header.l2Coverage + index * header.clusterSize) }
-            guard let touched = bounds.clusters(ofL2Entry: entry, index, at: place, guest: guest, &report) else {
-                return
+        let seen = try rules.forEachUsedEntry(ofTableAt: table.offset, in: source) {
+            (index, entry, bitmap) throws(ImageError) in
+            let place = table.offset + index * rules.entryLength
+            let guest = table.active.map { GuestOffset($0.l1Index * rules.coverage + index * header.clusterSize) }
+            let use = rules.use(of: entry, bitmap)
+            if let fault = rules.fault(of: entry, bitmap) {
+                reject(
+                    "L2 entry \(index) of the table at \(table.offset)", fault, at: place, guest: guest, &report)
             }
-            lowest = min(lowest, touched.lowerBound)
-            end = max(end, touched.upperBound)
-            note(touched.lowerBound)
-            note(touched.upperBound - 1)
-            if let guest, guest.bytes < header.virtualSize {
+            if bounds.reportFlag(
+                of: entry, "L2 entry \(index) of the table at \(table.offset)", use: use, at: FileOffset(place),
+                guest: guest, &report)
+            {
+                flagFaults += 1
+            }
+            switch bounds.touched(by: use, guest: guest) {
+            case .nothing: break
+            case .fault(let fault):
+                reject(
+                    "L2 entry \(index) of the table at \(table.offset)", fault, at: place, guest: guest, &report)
+                return
+            case .clusters(let touched):
+                lowest = min(lowest, touched.lowerBound)
+                end = max(end, touched.upperBound)
+                note(touched.lowerBound)
+                note(touched.upperBound - 1)
+            }
+            guard let guest, guest.bytes < header.virtualSize else { return }
+            switch use {
+            case .nothing, .misplaced, .packedElsewhere: break
+            case .compressed:
+                // As QEMU counts: a compressed cluster is never where a plain one would be.
                 report.allocatedUnits += 1
-                if entry & QCOW2Tables.compressedFlag != 0 {
-                    // As QEMU counts: a compressed cluster is never where a plain one would be.
-                    report.compressedUnits += 1
-                    report.fragmentedUnits += 1
-                } else {
-                    if let expected, expected != touched.lowerBound { report.fragmentedUnits += 1 }
-                    expected = touched.upperBound
-                }
+                report.compressedUnits += 1
+                report.fragmentedUnits += 1
+            case .cluster(let offset, _), .dataFile(let offset):
+                report.allocatedUnits += 1
+                if let expected, expected != offset { report.fragmentedUnits += 1 }
+                expected = offset + header.clusterSize
             }
         }
         tables[tableIndex].touched = min(lowest, end)..<end
@@ -210,7 +306,7 @@ extension QCOW2Survey {
     // MARK: - Refcounts
 
     private mutating func surveyRefcounts(_ report: inout CheckReport) throws(ImageError) {
-        let (header, fileClusters) = (header, bounds.fileClusters)
+        let header = header
         let offset = header.refcountTableOffset
         let count = header.refcountTableRange.length / QCOW2Tables.entryLength
         let seen = try QCOW2Tables.forEachUsedEntry(ofCount: count, tableAt: offset, in: source) {
@@ -218,10 +314,14 @@ extension QCOW2Survey {
             guard entry & QCOW2Tables.reservedRefcountTableBits == 0, entry % header.clusterSize == 0,
                 bounds.isHeld(FileRange(entry, length: header.clusterSize))
             else {
+                let first = index.multipliedReportingOverflow(by: header.refcountsPerBlock).partialValue
+                refcountFaults += 1
                 report.add(
-                    .corruption,
-                    "refcount table entry \(index) is \(hex(entry)), which is not a cluster of "
-                        + "\(header.clusterSize) bytes within the file's \(source.length)",
+                    .corruption, "refcount table entry \(index)", is: hex(entry),
+                    expected: "a multiple of the cluster size \(header.clusterSize), for a block that ends before the "
+                        + "file does, at \(source.length)",
+                    "the refcounts of \(header.refcountsPerBlock) clusters from \(first) on are lost; "
+                        + "'lathe check --repair all' counts them anew",
                     at: FileOffset(offset + index * QCOW2Tables.entryLength))
                 return
             }
@@ -230,11 +330,16 @@ extension QCOW2Survey {
         }
         try spend(seen)
         guard hasRefcounts else { return }
+        try surveyBlocks(&report)
+    }
+
+    private mutating func surveyBlocks(_ report: inout CheckReport) throws(ImageError) {
+        let (header, fileClusters) = (header, bounds.fileClusters)
         var strays: UInt64 = 0
         for block in blocks {
             let base = block.index * header.refcountsPerBlock
             let seen = try QCOW2Tables.forEachUsedEntry(
-                ofCount: header.l2EntryCount, tableAt: block.offset, in: source
+                ofCount: bounds.rules.wordCount, tableAt: block.offset, in: source
             ) { (index, word) throws(ImageError) in
                 QCOW2Refcounts(word: word, bits: header.refcountBits).forEachUsed { (place, _) in
                     let cluster = base + index * (64 / header.refcountBits) + place
@@ -243,11 +348,10 @@ extension QCOW2Survey {
             }
             try spend(seen + 1)
         }
-        if strays > 0 {
-            report.add(
-                .warning,
-                "\(strays) clusters behind the file's end at \(source.length) have refcounts, though nothing "
-                    + "is there", at: FileOffset(offset))
-        }
+        guard strays > 0 else { return }
+        report.add(
+            .warning, "the refcount table", is: "one with refcounts for \(strays) clusters behind the file's end",
+            expected: "none behind \(source.length)", "they count nothing, since nothing is there",
+            at: FileOffset(header.refcountTableOffset))
     }
 }

@@ -7,9 +7,9 @@ public enum RawChecker: ImageChecker {
         report.imageEnd = FileOffset(source.length)
         if source.length % sectorSize != 0 {
             report.add(
-                .warning,
-                "the file has \(source.length) bytes, which is not in whole sectors of \(sectorSize): other formats fill "
-                    + "the last one with zeros", at: FileOffset(source.length.roundedDown(toMultipleOf: sectorSize)))
+                .warning, "the end of the file", is: "\(source.length)", expected: "a multiple of \(sectorSize)",
+                "other formats fill the last sector with zeros",
+                at: FileOffset(source.length.roundedDown(toMultipleOf: sectorSize)))
         }
         return report
     }

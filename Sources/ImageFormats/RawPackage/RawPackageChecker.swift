@@ -20,15 +20,14 @@ public enum RawPackageChecker: ImageChecker {
             let behind = source.length - members.end.bytes
             if behind > 0 {
                 report.add(
-                    .corruption,
-                    "the archive ends at byte \(members.end.bytes), and \(behind) bytes follow, at which other programs "
-                        + "stop with an error", at: members.end)
+                    .corruption, "what follows the archive", is: "\(behind) bytes", expected: "the end of the file",
+                    "other programs stop there with an error", at: members.end)
             }
             if members.header.size % sectorSize != 0 {
                 report.add(
-                    .warning,
-                    "the disk has \(members.header.size) bytes, which is not in whole sectors of \(sectorSize): other "
-                        + "formats fill the last one with zeros")
+                    .warning, "the size of the disk in the archive", is: "\(members.header.size) bytes",
+                    expected: "a multiple of \(sectorSize)", "other formats fill the last sector with zeros",
+                    at: FileOffset(0))
             }
         } catch {
             report.fail(with: error)

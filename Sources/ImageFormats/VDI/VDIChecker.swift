@@ -1,13 +1,16 @@
 public import ImageModel
 
 /// Checks a VDI: the header, and that every block of the map has a place of its own in the file.
+///
+/// A parent is never opened.
 public enum VDIChecker: ImageChecker {
     public static func check(_ source: any ImageSource) -> CheckReport {
         var report = CheckReport()
         do throws(ImageError) {
             let header = try VDIHeader(source: source)
-            try header.validate(path: source.name)
+            try header.withoutParent.validate(path: source.name)
             checkHeader(header, &report)
+            checkParent(header, &report)
             try checkMap(header, in: source, &report)
         } catch {
             report.fail(with: error)
@@ -18,22 +21,37 @@ public enum VDIChecker: ImageChecker {
     private static func checkHeader(_ header: VDIHeader, _ report: inout CheckReport) {
         if header.creationUUID.isZero {
             report.add(
-                .corruption, "the creation UUID is null, and VirtualBox refuses such an image", at: FileOffset(392))
+                .corruption, "the creation UUID", is: "null", expected: "one that no other image has",
+                "VirtualBox refuses such an image", at: FileOffset(392))
         }
         if header.modificationUUID.isZero {
             report.add(
-                .corruption, "the modification UUID is null, and VirtualBox refuses such an image", at: FileOffset(408))
+                .corruption, "the modification UUID", is: "null", expected: "one that changes with the content",
+                "VirtualBox refuses such an image", at: FileOffset(408))
         }
         if header.diskSize % sectorSize != 0 {
             report.add(
-                .warning,
-                "the disk size of \(header.diskSize) bytes is not in whole sectors: QEMU rounds up, VirtualBox down",
-                at: FileOffset(368))
+                .warning, "the size of the disk", is: "\(header.diskSize) bytes",
+                expected: "whole sectors of \(sectorSize)", "QEMU rounds up, VirtualBox down", at: FileOffset(368))
         }
-        if header.allocatedBlocks > header.blockCount {
-            report.add(
-                .corruption, "\(header.allocatedBlocks) blocks are said to be allocated, of \(header.blockCount)",
-                at: FileOffset(388))
+    }
+
+    private static func checkParent(_ header: VDIHeader, _ report: inout CheckReport) {
+        let hasLinkage = !header.linkageUUID.isZero
+        switch header.type {
+        case .undo, .differencing:
+            if !hasLinkage {
+                report.add(
+                    .corruption, "the linkage UUID", is: "null", expected: "that of the parent",
+                    "nothing proves that a parent is the right one", at: FileOffset(424))
+            }
+        case .normal, .fixed:
+            if hasLinkage {
+                report.add(
+                    .corruption, "the linkage UUID", is: uuidText(littleEndianFields: header.linkageUUID),
+                    expected: "null, since an image of type \(header.type.rawValue) has no parent",
+                    "QEMU refuses such an image, and free blocks may be the parent's", at: FileOffset(424))
+            }
         }
     }
 
@@ -58,10 +76,19 @@ public enum VDIChecker: ImageChecker {
         try checkSharing(header, usedBlocks: highest, in: source, &report)
         report.imageEnd = FileOffset(header.dataOffset + highest * (header.blockSize + header.blockExtra))
         let mapped = report.allocatedUnits
+        if header.type == .fixed, mapped < header.blockCount {
+            report.add(
+                .warning, "the block map", is: "one of \(mapped) blocks",
+                expected: "all \(header.blockCount), since the image is static",
+                "a program may take no room for the others",
+                at: FileOffset(header.mapOffset))
+        }
         if mapped != header.allocatedBlocks {
             report.add(
-                .corruption, "the header counts \(header.allocatedBlocks) allocated blocks, the map has \(mapped)",
-                at: FileOffset(388))
+                .corruption, "the number of allocated blocks in the header", is: "\(header.allocatedBlocks)",
+                expected: "\(mapped), as many as the map has of the disk's \(header.blockCount)",
+                "a program puts the next block where it is not expected, and VirtualBox refuses more than there are; "
+                    + "'lathe check --repair all' sets it right", at: FileOffset(388))
         }
     }
 
@@ -72,17 +99,19 @@ public enum VDIChecker: ImageChecker {
         let guest = GuestOffset(block * header.blockSize)
         guard UInt64(entry) < header.blockCount else {
             report.add(
-                .corruption, "map entry \(block) is \(entry), expected less than \(header.blockCount)", at: entryOffset,
-                guest: guest)
+                .corruption, "map entry \(block)", is: "\(entry)",
+                expected: "less than the \(header.blockCount) blocks",
+                "the entry is damaged, and the guest's bytes there can't be found", at: entryOffset, guest: guest)
             return
         }
         let start = header.dataOffset(ofBlock: entry)
         let needed = min(header.blockSize, header.virtualSize - guest.bytes)
         if start + needed > fileLength {
             report.add(
-                .corruption,
-                "map entry \(block) points at bytes \(start) to \(start + needed), past the file's end at "
-                    + "\(fileLength)", at: entryOffset, guest: guest)
+                .corruption, "map entry \(block)", is: "\(entry), a block at bytes \(start) to \(start + needed)",
+                expected: "one before the file's end at \(fileLength)",
+                "the file was cut short or the entry is damaged, and the guest's bytes there are lost", at: entryOffset,
+                guest: guest)
         }
     }
 
@@ -97,7 +126,8 @@ public enum VDIChecker: ImageChecker {
                 (block, entry) throws(ImageError) in
                 if UInt64(entry) < header.blockCount, used.claim(UInt64(entry)) == .alreadyClaimed {
                     report.add(
-                        .corruption, "map entry \(block) points at block \(entry), which another entry has already",
+                        .corruption, "map entry \(block)", is: "\(entry), as another entry is",
+                        expected: "a block of its own", "two parts of the disk show the same bytes",
                         at: FileOffset(header.mapOffset + block * VDITables.entryLength),
                         guest: GuestOffset(block * header.blockSize))
                 }
@@ -105,10 +135,21 @@ public enum VDIChecker: ImageChecker {
             }
             used.forEachUnclaimed { block in
                 report.add(
-                    .leak, "block \(block) of the data area belongs to no map entry",
+                    .leak, "block \(block) of the data area", is: "in no map entry", expected: "in one",
+                    "the bytes belong to nothing",
                     at: FileOffset(header.dataOffset + block * (header.blockSize + header.blockExtra)))
             }
             window += UsageWindow.capacity
         }
+    }
+}
+
+extension VDIHeader {
+    /// The header of an image that is whole by itself: what must hold of places and sizes is the same with a parent.
+    var withoutParent: Self {
+        var header = self
+        header.type = type == .fixed ? .fixed : .normal
+        header.linkageUUID = [UInt8](repeating: 0, count: 16)
+        return header
     }
 }

@@ -46,7 +46,10 @@ extension VHDHeader {
             ImageError(code, message, path: source.name, offset: FileOffset(offset + field))
         }
         guard bytes.starts(with: Self.cookie) else {
-            throw damage(.corrupt, "no 'cxsparse' where the VHD footer says that the dynamic header is", 0)
+            throw damage(
+                .corrupt,
+                "the VHD footer places the dynamic header at byte \(offset), where \(hex(bytes.bigEndian(UInt64.self, at: 0))) "
+                    + "stands, expected 'cxsparse' (0x6378737061727365)", 0)
         }
         let stored: UInt32 = bytes.bigEndian(at: Self.checksumOffset)
         let computed = vhdChecksum(bytes, checksumAt: Self.checksumOffset)

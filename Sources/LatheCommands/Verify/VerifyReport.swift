@@ -31,7 +31,7 @@ struct VerifyResult {
         if !report.checks.contains(where: { $0.subject == .object || $0.subject == .source }) {
             lines.append("  The content is not proved: give --manifest or --source.")
         }
-        lines += report.findings.filter { $0.kind == .corruption }.prefix(Self.toldLines).map(Self.line)
+        lines += report.findings.filter { $0.kind == .corruption }.prefix(Self.toldLines).map { "  \($0)" }
         lines += report.damagedParts.prefix(Self.toldLines).flatMap(Self.lines)
         if report.damagedParts.count > Self.toldLines {
             lines.append(
@@ -59,10 +59,6 @@ struct VerifyResult {
         case .undecided: "can't tell"
         case .damaged: "DAMAGED"
         }
-    }
-
-    private static func line(_ finding: CheckFinding) -> String {
-        "  \(finding.message)" + (finding.fileOffset.map { " [file offset \($0.bytes)]" } ?? "")
     }
 
     private static func lines(_ part: DamagedPart) -> [String] {
