@@ -96,11 +96,5 @@ public enum QCOW2Checker: ImageChecker {
                 expected: "bit 1 (raw external data) clear, since there is no data file", "QEMU refuses such an image",
                 at: FileOffset(88))
         }
-        if features.contains(.extendedL2), header.clusterBits < 14 {
-            report.add(
-                .corruption, "the cluster_bits field", is: "\(header.clusterBits)",
-                expected: "14 (16 KiB) or more with extended L2 entries",
-                "a subcluster would be less than a sector, and QEMU refuses the image", at: FileOffset(20))
-        }
     }
 }
