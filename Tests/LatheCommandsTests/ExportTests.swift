@@ -215,4 +215,17 @@ import Testing
         #expect(outcome.status == 0, "\(outcome.testDescription)")
         #expect(!FileManager.default.fileExists(atPath: left))
     }
+
+    /// Where checkpoints are kept by themselves has to be a directory that can be made.
+    @Test func aHomeThatIsNoDirectoryIsNamedWithWhatToDo() throws {
+        var environment = environment
+        environment["HOME"] = source
+        let outcome = try lathe(
+            ["export", "--resume", "--endpoint", store, "--bucket", "images", source], environment: environment)
+        #expect(outcome.status == 1)
+        for text in ["lathe: \(source)/.local/state/lathe", "Not a directory", "set HOME"] {
+            #expect(outcome.errors.contains(text), "\(outcome.errors)")
+        }
+        #expect(outcome.errors.contains("NSCocoa") == false)
+    }
 }
