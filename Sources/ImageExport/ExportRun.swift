@@ -233,7 +233,7 @@ struct ExportRun {
 
     /// - Throws: `destination-exists`.
     private func requireFree(_ key: ObjectKey) throws(ImageError) {
-        guard !export.replacing else { return }
+        // Asked where it may be replaced, too: a store that can't have such a key says so before anything is sent.
         let isThere = try storing { () throws(StoreError) in
             do throws(StoreError) {
                 _ = try export.store.head(key)
@@ -243,7 +243,7 @@ struct ExportRun {
                 throw error
             }
         }
-        guard !isThere else {
+        guard !isThere || export.replacing else {
             throw ImageError(
                 .destinationExists, "the object exists; delete it, name another, or pass --overwrite",
                 path: "\(export.store.name)/\(key)")

@@ -129,10 +129,12 @@ final class ProgressReporter: Sendable {
         return text + ", \(Rendering.fixed(rate, digits: 0)) MB/s"
     }
 
-    /// Seconds to go, if the rest takes as long as what is done.
+    /// Seconds to go, if the rest takes as long as what is done; where all is read, the rest is what is still to be sent.
     private func left(_ done: UInt64, _ total: UInt64, _ elapsed: Double) -> Double? {
-        guard done > 0, done < total, elapsed > 1 else { return nil }
-        return elapsed / Double(done) * Double(total - done)
+        guard elapsed > 1 else { return nil }
+        if done > 0, done < total { return elapsed / Double(done) * Double(total - done) }
+        guard done == total, let transfer, transfer.bytesSent > 0, transfer.bytesWaiting > 0 else { return nil }
+        return elapsed / Double(transfer.bytesSent) * Double(transfer.bytesWaiting)
     }
 }
 

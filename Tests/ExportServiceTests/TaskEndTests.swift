@@ -281,4 +281,15 @@ import Testing
         #expect(record.status == .failed && record.errorCode == "ImageChanged", "\(record.errorMessage ?? "")")
         #expect(store.uploadCount == 0 && store.keys.isEmpty)
     }
+
+    /// A process that is killed between the two removes leaves a lock that no task comes for again.
+    @Test func locksThatAKillLeftGoAtTheNextStart() throws {
+        let harness = try ServiceHarness()
+        let directory = harness.state.checkpointsPath
+        for name in ["tsk-a-0.json", "tsk-a-0.json.lock", "tsk-b-0.json.lock"] {
+            try Data().write(to: URL(filePath: "\(directory)/\(name)"))
+        }
+        harness.state.removeStaleLocks()
+        #expect(try FileManager.default.contentsOfDirectory(atPath: directory) == ["tsk-a-0.json"])
+    }
 }

@@ -113,6 +113,22 @@ import Testing
         #expect(store.bytes(of: "disk.img") == nil)
     }
 
+    /// Where an object goes and its manifest does not, nothing of it is sent.
+    @Test(arguments: [false, true]) func aKeyWhoseManifestHasNoPlaceIsRefusedBeforeAnythingIsSent(replacing: Bool)
+        throws
+    {
+        let export = ExportCase(variant: .named("qcow2"), content: Self.content)
+        let store = MemoryStore(before: { (call, _) throws(StoreError) in
+            if case .head(let key) = call, key.hasSuffix(".manifest.json") {
+                throw StoreError(.unsupported, "the name is too long")
+            }
+        })
+        let error = #expect(throws: ImageError.self) { try export.export(to: store, replacing: replacing).run() }
+        #expect(error?.message.contains("too long") == true)
+        #expect(store.keys.isEmpty)
+        #expect(store.uploadCount == 0)
+    }
+
     @Test func aStoreThatGivesUpLeavesNothing() throws {
         let export = ExportCase(variant: .named("vmdk"), content: Self.content, partLength: 100 << 10)
         let store = MemoryStore(before: { (call, _) throws(StoreError) in

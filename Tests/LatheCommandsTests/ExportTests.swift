@@ -151,6 +151,16 @@ import Testing
         #expect(lines.last?["done"] == lines.last?["total"])
     }
 
+    /// All of a small disk is read long before it is sent.
+    @Test func theTimeLeftIsToldWhenAllIsReadAndMuchIsStillToBeSent() throws {
+        let outcome = try export("-O", "raw", "--progress", "json", "-q", "--limit-rate", "2M")
+        let lines = try outcome.errors.split(separator: "\n").map {
+            try JSONDecoder().decode(JSONValue.self, from: Data($0.utf8))
+        }
+        #expect(lines.contains { $0["done"] == $0["total"] && $0["left"] != nil }, "\(outcome.errors)")
+        #expect(lines.last?["left"] == nil, "nothing is left at the end")
+    }
+
     @Test func imagesInAStoreAreReadByEveryVerb() throws {
         #expect(try export("-O", "qcow2").status == 0)
         let location = "oss://images/my.disk.qcow2"
@@ -214,5 +224,18 @@ import Testing
         let outcome = try lathe(arguments + ["--older-than", "0"], environment: environment)
         #expect(outcome.status == 0, "\(outcome.testDescription)")
         #expect(!FileManager.default.fileExists(atPath: left))
+    }
+
+    /// Where checkpoints are kept by themselves has to be a directory that can be made.
+    @Test func aHomeThatIsNoDirectoryIsNamedWithWhatToDo() throws {
+        var environment = environment
+        environment["HOME"] = source
+        let outcome = try lathe(
+            ["export", "--resume", "--endpoint", store, "--bucket", "images", source], environment: environment)
+        #expect(outcome.status == 1)
+        for text in ["lathe: \(source)/.local/state/lathe", "Not a directory", "set HOME"] {
+            #expect(outcome.errors.contains(text), "\(outcome.errors)")
+        }
+        #expect(outcome.errors.contains("NSCocoa") == false)
     }
 }

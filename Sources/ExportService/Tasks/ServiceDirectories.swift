@@ -1,3 +1,4 @@
+internal import FoundationEssentials
 internal import Glibc
 
 extension ServiceState {
@@ -12,5 +13,13 @@ extension ServiceState {
                     subject: path)
             }
         }
+    }
+    /// Removes the locks beside checkpoints that exports of a killed process left: a checkpoint goes before its lock, and
+    /// nobody comes for that one again.
+    ///
+    /// For the process that serves, before it works: none of these locks is held then.
+    package func removeStaleLocks() {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: checkpointsPath)) ?? []
+        for name in names where name.hasSuffix(".lock") { _ = unsafe unlink("\(checkpointsPath)/\(name)") }
     }
 }

@@ -68,6 +68,7 @@ struct ServiceServing {
     /// - Returns: also the keys whose secrets were made up.
     private func prepare(_ state: ServiceState) throws -> (FirstSetup?, [AccessKeyRecord]) {
         try recording { () throws(StateError) in try state.makeDirectories() }
+        state.removeStaleLocks()
         let keys = try arguments.config.map { try ConfigurationFile.apply($0, to: state) } ?? []
         let isEmbedded = arguments.ossEndpoint == nil
         return (try recording { () throws(StateError) in try state.setUpFirst(hasBucket: isEmbedded) }, keys)

@@ -1,4 +1,3 @@
-internal import FoundationEssentials
 internal import Glibc
 internal import ImageCodecs
 internal import ImageModel
@@ -27,12 +26,20 @@ enum StateDirectory {
         return parent + "/service"
     }
 
+    /// Makes a directory, and those above it.
     private static func make(_ directory: String) throws(ImageError) {
-        do {
-            try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-        } catch {
-            throw ImageError(.inputOutput, "the directory can't be made", path: directory, cause: error)
+        if unsafe mkdir(directory, 0o777) == 0 || errno == EEXIST { return }
+        var number = errno
+        if number == ENOENT, let slash = directory.lastIndex(of: "/"), slash > directory.startIndex {
+            try make(String(directory[..<slash]))
+            if unsafe mkdir(directory, 0o777) == 0 || errno == EEXIST { return }
+            number = errno
         }
+        throw ImageError(
+            .inputOutput,
+            "Lathe keeps files of its own here, and the directory can't be made: \(unsafe String(cString: strerror(number))); name "
+                + "the files on the command line, or set HOME, or the XDG variable of this place, to a directory that can be "
+                + "written to", path: directory, operation: "mkdir", systemError: number)
     }
 
     /// A file name that stands for a text.

@@ -89,6 +89,7 @@ public final class MultipartSession: Sendable {
             return
         }
         let upload = try begin()
+        progress.take(body.length)
         let stored = try store.upload(paced(body), asPart: part.number, of: upload)
         progress.finishPart()
         note(stored, body)
@@ -228,6 +229,7 @@ public final class MultipartSession: Sendable {
     // MARK: Finishing
 
     private func put(_ body: ObjectBody, _ attributes: ObjectAttributes) throws(StoreError) -> ObjectSummary {
+        progress.take(body.length)
         do throws(StoreError) {
             return try store.put(paced(body), to: plan.key, attributes, replacing: plan.replacing)
         } catch {

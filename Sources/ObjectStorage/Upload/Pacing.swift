@@ -57,6 +57,7 @@ public final class BandwidthLimit: Sendable {
 
 /// How far a transfer has come; workers write it, anyone may read it at any time.
 public final class TransferProgress: Sendable {
+    private let taken = Atomic<UInt64>(0)
     private let sent = Atomic<UInt64>(0)
     private let parts = Atomic<Int>(0)
     private let present = Atomic<Int>(0)
@@ -64,6 +65,12 @@ public final class TransferProgress: Sendable {
 
     public init() {}
 
+    /// Bytes that are still to be sent of the parts that were handed over; fewer than that where any were sent again.
+    public var bytesWaiting: UInt64 {
+        let sent = bytesSent
+        let taken = taken.load(ordering: .relaxed)
+        return taken > sent ? taken - sent : 0
+    }
     /// Bytes that were handed to the network or disk, repeated ones included.
     public var bytesSent: UInt64 { sent.load(ordering: .relaxed) }
     /// Parts that the store has taken, without those that it had.
@@ -73,6 +80,7 @@ public final class TransferProgress: Sendable {
     /// Calls that were made again.
     public var retries: Int { repeats.load(ordering: .relaxed) }
 
+    func take(_ bytes: UInt64) { taken.add(bytes, ordering: .relaxed) }
     func send(_ bytes: Int) { sent.add(UInt64(bytes), ordering: .relaxed) }
     func finishPart() { parts.add(1, ordering: .relaxed) }
     func findPart() { present.add(1, ordering: .relaxed) }

@@ -98,6 +98,22 @@ class Console(unittest.TestCase):
         page.ask("document.querySelector('[aria-label=' + CSS.escape(%s) + ']').click()" % name)
         page.wait("document.querySelector('#objects .result[data-outcome=bad]') !== null")
 
+    def test_an_export_that_is_asked_for_before_the_lists_are_there_waits_for_them(self):
+        page = self.browser
+        page.ask("""(() => { window.theirs = window.fetch; window.fetch = async (...all) => {
+            if (all[1].headers['x-acs-action'] === 'DescribeImages') await new Promise((resolve) => { window.goOn = resolve })
+            return await window.theirs(...all)
+        } })()""")
+        page.ask("document.getElementById('access-key-id').value = %s" % json.dumps(self.service.key))
+        page.ask("document.getElementById('access-key-secret').value = %s" % json.dumps(self.service.secret))
+        page.ask("document.getElementById('sign-in-form').requestSubmit()")
+        page.wait("document.querySelectorAll('#bucket option').length > 0 && window.goOn !== undefined")
+        page.ask("document.getElementById('dry-run').checked = true")
+        page.ask("document.getElementById('export-form').requestSubmit()")
+        self.assertEqual(page.ask("document.getElementById('export-problem').textContent"), '')
+        page.ask("window.goOn()")
+        page.wait(ANNOUNCED + ".includes('The dry run passed')")
+
     def test_all_of_it_by_keyboard(self):
         page = self.browser
         self.tab_to('access-key-id')

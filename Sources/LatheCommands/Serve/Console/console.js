@@ -14,6 +14,8 @@ let client = null
 /** Changes with every key and region: what was asked before that is not shown. */
 let turn = 0
 let timer = 0
+/** Ends once the choices of the region are there, or can't be had. */
+let choicesKnown = Promise.resolve()
 /** What DescribeTaskAttribute said of tasks that are over, by ID: it does not change any more. */
 let ended = new Map()
 /** How each task was when it was last seen, by ID. */
@@ -129,7 +131,8 @@ async function showAll() {
   states = new Map()
   for (const list of Object.values(rows)) list.clear()
   for (const page of Object.values(pages)) page.reset()
-  await guarded((mine) => Promise.all([showImages(mine), showBuckets(mine), showObjects(mine)]))
+  choicesKnown = guarded((mine) => Promise.all([showImages(mine), showBuckets(mine), showObjects(mine)]))
+  await choicesKnown
   await refresh()
 }
 
@@ -297,6 +300,8 @@ function onSubmit(form, problem, work) {
 
 onSubmit(at('sign-in-form'), 'sign-in-problem', signIn)
 onSubmit(at('export-form'), 'export-problem', async () => {
+  // Whoever is quicker than the lists is not told that they are empty.
+  await choicesKnown
   const fault = firstFault()
   if (fault) complain('export-problem', ...fault)
   else await startExport()
