@@ -60,6 +60,17 @@ import Testing
         #expect(corruption.guestOffset == GuestOffset(Self.cluster))
     }
 
+    /// QEMU writes no more of a new cluster than the subclusters that a guest writes.
+    @Test(arguments: [(0b11, true), (0b01, true), (0b100, false), (0x8000_0000, false)] as [(UInt64, Bool)])
+    func theFileMayEndBehindTheLastSubclusterThatIsAllocated(bitmap: UInt64, isSound: Bool) throws {
+        let last = 6 * Self.cluster
+        let report = try Self.check(
+            [Self.copied | last, bitmap], features: Self.extended,
+            refcounts: [0, 1, 0, 0, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1], [(last + 2 * 2048 - 1, [1])])
+        #expect(report.findings.isEmpty == isSound, "\(report.findings.map(\.message))")
+        #expect(report.corruptions == (isSound ? 0 : 1))
+    }
+
     @Test func subclustersNeedClustersOf16KiB() throws {
         let memory = HandmadeHeader.image(clusterBits: 12, features: Self.extended)
         let report = FormatCatalog.check(memory, as: .qcow2)

@@ -7,8 +7,9 @@ import ImageModel
 /// Source: QEMU `docs/interop/qcow2.rst`, "Cluster mapping" and "Extended L2 Entries".
 enum QCOW2ClusterUse: Hashable, Sendable {
     case nothing
-    /// The file offset of a cluster, and whether the guest reads any of it: one may be kept for zeros.
-    case cluster(UInt64, isRead: Bool)
+    /// The file offset of a cluster, and the bytes from there on to the last one that the guest reads: none of one that is kept
+    /// for zeros, and not all where its last subclusters were never written.
+    case cluster(UInt64, readLength: UInt64)
     /// An offset in the external data file, of whose clusters nobody counts references.
     case dataFile(UInt64)
     /// Where the compressed bytes are at most: whole sectors from the first byte's on, not clamped to the file's end.
@@ -84,7 +85,13 @@ struct QCOW2EntryRules: Hashable, Sendable {
         guard isAllocated(entry) else { return .nothing }
         if hasDataFile { return .dataFile(offset) }
         let isZero = hasZeroFlag && entry & QCOW2Tables.zeroFlag != 0
-        return .cluster(offset, isRead: isExtended ? bitmap & Self.allocatedSubclusters != 0 : !isZero)
+        return .cluster(offset, readLength: isExtended ? readLength(bitmap) : isZero ? 0 : clusterSize)
+    }
+
+    /// To the end of the last subcluster that is allocated, in bytes.
+    private func readLength(_ bitmap: UInt64) -> UInt64 {
+        let count = UInt64(UInt32.bitWidth - UInt32(truncatingIfNeeded: bitmap).leadingZeroBitCount)
+        return count * (clusterSize / UInt64(UInt32.bitWidth))
     }
 
     /// What is wrong with an entry beside its place: a reserved bit, or a bitmap that contradicts itself or the entry.

@@ -42,10 +42,10 @@ struct QCOW2FileBounds {
             return .fault(.misplaced(offset, clusterSize: header.clusterSize))
         case .packedElsewhere:
             return .fault(.packedElsewhere)
-        case .cluster(let offset, let isRead):
+        case .cluster(let offset, let readLength):
             // Bytes behind the disk's end may be missing, and so may all that nobody reads.
             let left = guest.map { header.virtualSize - min($0.bytes, header.virtualSize) } ?? 0
-            let needed = isRead ? min(header.clusterSize, left) : 0
+            let needed = min(readLength, left)
             guard offset < length, isHeld(FileRange(offset, length: needed)) else {
                 return .fault(lost("a cluster at \(offset)"))
             }
