@@ -1,17 +1,6 @@
 internal import Glibc
 public import ImageModel
 
-/// Takes everything and keeps nothing: for measuring.
-public struct NullSink: ImageSink {
-    public let isSequential = false
-
-    public init() {}
-
-    public func write(data: Span<UInt8>, at offset: FileOffset) throws(ImageError) {}
-    public func write(metadata: Span<UInt8>, at offset: FileOffset) throws(ImageError) {}
-    public func finish(length: UInt64) throws(ImageError) {}
-}
-
 /// Keeps the metadata of an image, each byte at its own offset of a nameless sparse file, and drops the data.
 ///
 /// A pipe can't go back to a header that is known last; so a first run over the source fills one of these, and a second

@@ -60,20 +60,22 @@ public struct Conversion: Sendable {
     ///
     /// The encoder is run over all that the source has stored, and no data are read.
     ///
+    /// - Parameter full: over the whole disk, whatever the source has stored of it.
     /// - Throws: what the source's tables and the encoder throw.
-    public func greatestLength() throws(ImageError) -> UInt64 {
+    public func greatestLength(ofWholeDisk full: Bool = false) throws(ImageError) -> UInt64 {
+        let isWhole = full || sparsePolicy == .noHoles
         var encoder = try makeEncoder()
         let unitSize = encoder.unitSize
         // What does not compress is stored, with a few bytes for each 64 KiB and around the whole (RFC 1951, 3.2.4).
         let storedLength = encoder.storage == .plain ? unitSize : unitSize + unitSize / 1024 + 64
         var dispenser = ChunkDispenser(
-            image, chunkSize: max(WorkOptions.defaultChunkSize, unitSize), skippingZeros: sparsePolicy != .noHoles)
+            image, chunkSize: max(WorkOptions.defaultChunkSize, unitSize), skippingZeros: !isWhole)
         var metadata: [MetadataSegment] = []
         var next: UInt64 = 0
         while let chunk = try dispenser.next() {
             try work.requireGoingOn()
             let whole = [chunk.range]
-            for range in sparsePolicy == .noHoles ? whole : chunk.extents.map(\.range) where !range.isEmpty {
+            for range in isWhole ? whole : chunk.extents.map(\.range) where !range.isEmpty {
                 let last = (range.end.bytes - 1) / unitSize
                 for unit in max(next, range.start.bytes / unitSize)...max(next, last) where unit <= last {
                     _ = try encoder.place(unit: unit, storedLength: storedLength, metadata: &metadata)

@@ -1,0 +1,48 @@
+import Foundation
+import LatheTestSupport
+import Testing
+
+/// `lathe measure`, beside what `convert` then writes and what qemu-img says.
+@Suite struct MeasureTests {
+    private let directory: TemporaryDirectory
+    private let source: String
+
+    init() throws {
+        directory = try TemporaryDirectory()
+        source = directory.file("source.raw")
+        let content = Content.mixed(length: 2_000_100, seed: 31) + [UInt8](repeating: 0, count: 3 << 20)
+        try Data(content).write(to: URL(filePath: source))
+    }
+
+    @Test(arguments: OutputVariant.all) func theFileThatIsWrittenHasTheMeasuredLength(variant: OutputVariant) throws {
+        let arguments = variant.arguments.joined(separator: " ")
+        let outcome = try shell(
+            """
+            set -e -o pipefail
+            "$1" measure --output json -f raw \(arguments) "$2"
+            "$1" convert -q -f raw \(arguments) "$2" "$3"
+            stat -c %s "$3" >&2
+            """, source, directory.file("image"))
+        #expect(outcome.status == 0, "\(outcome.testDescription)")
+        #expect(try outcome.json()["required"].map { "\($0.number ?? 0)\n" } == outcome.errors)
+    }
+
+    @Test(.requiresQEMU, arguments: ["1G", "2147483648", "5G"]) func qemuMeasuresTheSame(size: String) throws {
+        let (ours, theirs) = (
+            try lathe("measure", "-O", "raw", "--size", size), try QEMU.run("measure", "-O", "raw", "--size", size)
+        )
+        #expect(ours.text == theirs.text && ours.status == 0)
+        let qcow2 = ["measure", "--output", "json", "-O", "qcow2", "--size", size]
+        let (our, their) = (try lathe(qcow2).json(), try RunningProcess("qemu-img", qcow2).outcome().json())
+        #expect(our.keys == their.keys)
+        // Of an empty disk, ours has no L2 table; full, both have the same.
+        #expect(our["fully-allocated"] == their["fully-allocated"])
+    }
+
+    @Test func anEmptyDiskOrAnImageIsMeasuredAndNotBoth() throws {
+        #expect(try lathe("measure", "-O", "qcow2").status == 64)
+        #expect(try lathe("measure", "-O", "qcow2", "--size", "1G", source).status == 64)
+        let tooLarge = try lathe("measure", "-O", "vhd", "--size", "3T")
+        #expect(tooLarge.status == 1 && tooLarge.errors.contains("too large for vhd"))
+    }
+}
