@@ -56,7 +56,7 @@ let package = Package(
         module("ImageFormats", ["ImageModel"]),
         module(
             "ImageCodecs",
-            ["ImageModel", "CISAL", "CDeflate", "CZstd", .product(name: "Crypto", package: "swift-crypto")]),
+            ["ImageModel", "CISAL", "CDeflate", "CZlib", "CZstd", .product(name: "Crypto", package: "swift-crypto")]),
         module("ImageFiles", ["ImageModel", "CImageKernels"]),
         module("ImagePipeline", ["ImageModel", "ImageFormats", "ImageCodecs"]),
         module("ObjectStorage", ["ImageModel", "ImageCodecs", "ImageFiles"]),

@@ -1,2 +1,5 @@
-#include <isa-l/crc64.h>
-#include <isa-l/mem_routines.h>
+#include <isa-l.h>
+
+// Sums of products are macros that Swift does not see.
+static const uint32_t lathe_ISAL_DEF_LVL1_LARGE = ISAL_DEF_LVL1_LARGE;
+static const uint32_t lathe_ISAL_DEF_LVL2_LARGE = ISAL_DEF_LVL2_LARGE;

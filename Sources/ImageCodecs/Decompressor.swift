@@ -5,16 +5,24 @@ public import ImageModel
 /// Inflates compressed units of every method; one for each thread.
 @safe public struct Decompressor: ~Copyable {
     private let inflater: OpaquePointer
+    private let zstandard: OpaquePointer
 
     /// - Throws: `limit-exceeded` where there is no memory for it.
     public init() throws(ImageError) {
-        guard let inflater = unsafe libdeflate_alloc_decompressor() else {
-            throw ImageError(.limitExceeded, "no memory is left for a decompressor")
+        let outOfMemory = ImageError(.limitExceeded, "no memory is left for a decompressor")
+        guard let inflater = unsafe libdeflate_alloc_decompressor() else { throw outOfMemory }
+        guard let zstandard = unsafe ZSTD_createDCtx() else {
+            unsafe libdeflate_free_decompressor(inflater)
+            throw outOfMemory
         }
         unsafe self.inflater = inflater
+        unsafe self.zstandard = zstandard
     }
 
-    deinit { unsafe libdeflate_free_decompressor(inflater) }
+    deinit {
+        unsafe libdeflate_free_decompressor(inflater)
+        unsafe ZSTD_freeDCtx(zstandard)
+    }
 
     /// Inflates a unit into a range of `output`.
     ///
@@ -52,7 +60,7 @@ public import ImageModel
                         inflater, source.baseAddress, source.count, target.baseAddress, capacity, &used, &produced)
                     return result == LIBDEFLATE_SUCCESS ? (produced, used) : nil
                 case .zstd:
-                    return unsafe Self.decompressZstandard(source, into: target, capacity: capacity)
+                    return unsafe decompressZstandard(source, into: target, capacity: capacity)
                         .map { ($0, source.count) }
                 }
             }
@@ -60,11 +68,23 @@ public import ImageModel
     }
 
     /// Reads frames until `capacity` bytes are there or the input ends: a unit may hold more than one frame, and padding.
-    private static func decompressZstandard(
+    private func decompressZstandard(
         _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, capacity: Int
     ) -> Int? {
-        guard let context = unsafe ZSTD_createDCtx() else { return nil }
-        defer { unsafe ZSTD_freeDCtx(context) }
+        // One frame that holds it all is what everybody writes, and read at once it takes no buffer in between.
+        let frame = unsafe ZSTD_findFrameCompressedSize(input.baseAddress, input.count)
+        if ZSTD_isError(frame) == 0 {
+            let count = unsafe ZSTD_decompressDCtx(
+                zstandard, output.baseAddress, capacity, input.baseAddress, frame)
+            if ZSTD_isError(count) == 0, count == capacity { return count }
+        }
+        return unsafe decompressFrames(input, into: output, capacity: capacity)
+    }
+
+    private func decompressFrames(
+        _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, capacity: Int
+    ) -> Int? {
+        guard unsafe ZSTD_isError(ZSTD_DCtx_reset(zstandard, ZSTD_reset_session_only)) == 0 else { return nil }
         var source = unsafe ZSTD_inBuffer(src: input.baseAddress, size: input.count, pos: 0)
         var target = unsafe ZSTD_outBuffer(dst: output.baseAddress, size: capacity, pos: 0)
         var hint = 1
@@ -72,7 +92,7 @@ public import ImageModel
             // Frames that end with the input may hold less than there is room for.
             if hint == 0, unsafe source.pos == source.size { break }
             let before = unsafe (source.pos, target.pos)
-            hint = unsafe ZSTD_decompressStream(context, &target, &source)
+            hint = unsafe ZSTD_decompressStream(zstandard, &target, &source)
             if ZSTD_isError(hint) != 0 { return nil }
             let after = unsafe (source.pos, target.pos)
             if after == before { return nil }

@@ -24,7 +24,17 @@ public enum UnitStorage: Hashable, Sendable {
     /// As they are, zeros within a unit left as holes where the sink has them.
     case plain
     /// Compressed, each unit on its own and whole (the last one padded with zeros, or ended at `contentEnd`).
-    case compressed(CompressionMethod, level: Int)
+    case compressed(UnitCompression)
+
+    /// The most bytes that a unit can take in the file.
+    public func greatestLength(ofUnit unitSize: UInt64) -> UInt64 {
+        switch self {
+        case .plain: unitSize
+        case .compressed(let compression):
+            // What does not compress is stored, with a few bytes for each 64 KiB and around the whole (RFC 1951, 3.2.4).
+            compression.keepsIncompressible ? unitSize : unitSize + unitSize / 1024 + 64
+        }
+    }
 }
 
 /// Places the units of a disk in a file of one format.
@@ -53,7 +63,8 @@ public protocol ImageEncoder: Sendable {
     ///
     /// - Parameters:
     ///   - unit: the index of the unit, guest offset / `unitSize`; greater than that of the call before.
-    ///   - storedLength: how many bytes it takes in the file: `unitSize`, or what compression left of it.
+    ///   - storedLength: how many bytes it takes in the file: what compression left of it, or `unitSize` where it is stored as
+    ///     it is.
     ///   - metadata: takes the segments that are settled now.
     /// - Throws: `limit-exceeded` where the format can't address the place.
     mutating func place(unit: UInt64, storedLength: UInt64, metadata: inout [MetadataSegment]) throws(ImageError)

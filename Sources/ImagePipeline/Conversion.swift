@@ -66,8 +66,7 @@ public struct Conversion: Sendable {
         let isWhole = full || sparsePolicy == .noHoles
         var encoder = try makeEncoder()
         let unitSize = encoder.unitSize
-        // What does not compress is stored, with a few bytes for each 64 KiB and around the whole (RFC 1951, 3.2.4).
-        let storedLength = encoder.storage == .plain ? unitSize : unitSize + unitSize / 1024 + 64
+        let storedLength = encoder.storage.greatestLength(ofUnit: unitSize)
         var dispenser = ChunkDispenser(
             image, chunkSize: max(WorkOptions.defaultChunkSize, unitSize), skippingZeros: !isWhole)
         var metadata: [MetadataSegment] = []

@@ -42,8 +42,8 @@ struct ConversionWorker: ~Copyable {
         content = ChunkContent(conversion.image, chunkSize: chunkSize)
         plan = WritePlan(unitSize: unitSize, contentLength: contentLength, writtenBelow: policy.writtenBelow)
         sharing = cloning.map { ClonePlan(blockSize: $0.blockSize, unitSize: unitSize) }
-        if case .compressed(let method, let level) = storage {
-            compressor = try UnitCompressor(method, level: level, unitSize: unitSize, contentEnd: contentEnd)
+        if case .compressed(let compression) = storage {
+            compressor = try UnitCompressor(compression, unitSize: unitSize, contentEnd: contentEnd)
         }
     }
 
@@ -110,7 +110,7 @@ struct ConversionWorker: ~Copyable {
     mutating func write(to sink: any ImageSink) throws(ImageError) {
         for segment in segments { try totals.write(segment, to: sink) }
         if compressor != nil {
-            try compressor?.write(to: sink, &totals)
+            try compressor?.write(content, to: sink, &totals)
             return
         }
         let writes = sharing?.writes ?? plan.writes

@@ -5,23 +5,32 @@ import ImageModel
 /// Compresses the units of one chunk, one after the other, and remembers where the encoder placed each.
 struct UnitCompressor: ~Copyable {
     private struct Unit {
-        var index: UInt64
-        var stored: Range<Int>
-        var place = FileOffset(0)
+        var content: GuestRange
+        /// Where in the chunk's stored bytes it is; nil where it is kept as it is.
+        var stored: Range<Int>?
     }
 
-    private var compressor: DeflateCompressor
+    /// Bytes that go to one place in one go: of units that lie one behind the other, or of one that is kept as it is.
+    private struct Write {
+        var place: FileRange
+        /// Of the chunk's stored bytes.
+        var stored: Range<Int>?
+        var content: GuestRange
+    }
+
+    private var compressor: Compressor
     private let unitSize: UInt64
     /// Where the last unit ends.
     private let contentEnd: UInt64
     private var units: [Unit] = []
+    private var writes: [Write] = []
     /// What the chunk's units were compressed to, one behind the other.
     private var stored: [UInt8] = []
 
     /// - Parameter contentEnd: nil where the last unit is as long as the others.
-    /// - Throws: `unsupported` for a method that no encoder asks for yet; `invalid-option` for the level.
-    init(_ method: CompressionMethod, level: Int, unitSize: UInt64, contentEnd: UInt64?) throws(ImageError) {
-        compressor = try DeflateCompressor(method, level: level)
+    /// - Throws: `unsupported` for a method that the library does not write; `invalid-option` for the level.
+    init(_ compression: UnitCompression, unitSize: UInt64, contentEnd: UInt64?) throws(ImageError) {
+        compressor = try Compressor(compression)
         self.unitSize = unitSize
         self.contentEnd = contentEnd ?? .max
     }
@@ -30,38 +39,61 @@ struct UnitCompressor: ~Copyable {
     mutating func compress(_ content: borrowing ChunkContent) throws(ImageError) {
         units.removeAll(keepingCapacity: true)
         stored.removeAll(keepingCapacity: true)
+        var next: UInt64 = 0
         for piece in content.pieces {
-            let touched = piece.start.bytes / unitSize...(piece.end.bytes - 1) / unitSize
-            for index in touched where index != units.last?.index {
-                let start = stored.count
-                let length = min(unitSize, contentEnd - index * unitSize)
-                try content.withBytes(of: GuestRange(index * unitSize, length: length)) {
-                    (bytes) throws(ImageError) in
-                    _ = compressor.compress(bytes, into: &stored)
+            let last = (piece.end.bytes - 1) / unitSize
+            next = max(next, piece.start.bytes / unitSize)
+            while next <= last {
+                let start = next * unitSize
+                let range = GuestRange(start, length: min(unitSize, contentEnd - start))
+                let first = stored.count
+                let count = try content.withBytes(of: range) { (bytes) throws(ImageError) in
+                    compressor.compress(bytes, into: &stored)
                 }
-                units.append(Unit(index: index, stored: start..<stored.count))
+                units.append(Unit(content: range, stored: count == nil ? nil : first..<stored.count))
+                next += 1
             }
         }
     }
 
     mutating func place(with encoder: inout any ImageEncoder, metadata: inout [MetadataSegment]) throws(ImageError) {
-        for index in units.indices {
-            units[index].place = try encoder.place(
-                unit: units[index].index, storedLength: UInt64(units[index].stored.count), metadata: &metadata)
+        writes.removeAll(keepingCapacity: true)
+        for unit in units {
+            let length = unit.stored.map { UInt64($0.count) } ?? unitSize
+            let place = try encoder.place(
+                unit: unit.content.start.bytes / unitSize, storedLength: length, metadata: &metadata)
+            if let stored = unit.stored, let last = writes.indices.last, let before = writes[last].stored,
+                before.upperBound == stored.lowerBound, writes[last].place.end == place
+            {
+                writes[last].stored = before.lowerBound..<stored.upperBound
+                writes[last].place.length += length
+            } else {
+                writes.append(
+                    Write(
+                        place: FileRange(start: place, length: length), stored: unit.stored, content: unit.content))
+            }
         }
     }
 
-    /// Where the stored bytes go, in ascending order.
-    var places: [FileRange] {
-        units.map { FileRange(start: $0.place, length: UInt64($0.stored.count)) }
-    }
+    /// Where bytes go, in the order of the disk.
+    var places: [FileRange] { writes.map(\.place) }
 
-    /// Writes the stored bytes and counts them into the object.
-    func write(to sink: any ImageSink, _ totals: inout ConversionTotals) throws(ImageError) {
-        for unit in units {
-            let bytes = stored.span.extracting(unit.stored)
-            totals.count(stored: bytes, at: unit.place)
-            try sink.write(data: bytes, at: unit.place)
+    /// Writes the chunk's bytes and counts them into the object.
+    func write(_ content: borrowing ChunkContent, to sink: any ImageSink, _ totals: inout ConversionTotals)
+        throws(ImageError)
+    {
+        for write in writes {
+            if let range = write.stored {
+                let bytes = stored.span.extracting(range)
+                totals.count(stored: bytes, at: write.place.start)
+                try sink.write(data: bytes, at: write.place.start)
+            } else {
+                // A unit that can't be compressed has no run of zeros that would be worth a hole.
+                try content.withBytes(of: write.content) { (bytes) throws(ImageError) in
+                    totals.count(stored: bytes, at: write.place.start)
+                    try sink.write(data: bytes, at: write.place.start)
+                }
+            }
         }
     }
 }

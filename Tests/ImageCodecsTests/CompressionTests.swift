@@ -12,51 +12,84 @@ enum CompressionSample {
     ]
 }
 
-@Suite struct DeflateCompressorTests {
-    private func compressed(_ bytes: [UInt8], level: Int) throws -> [UInt8] {
-        var compressor = try DeflateCompressor(level: level)
+@Suite struct CompressorTests {
+    /// Each library with each kind of stream, and a few of the levels and windows that it has.
+    static let all: [UnitCompression] =
+        (1...12).flatMap { level in
+            [.zlib, .gzip, .deflate].map { UnitCompression($0, by: .libdeflate, level: level) }
+        }
+        + [1, 2].flatMap { level in
+            [
+                UnitCompression(.deflate, by: .isal, level: level, windowBits: 12),
+                UnitCompression(.gzip, by: .isal, level: level),
+            ]
+        }
+        + (1...9).map { UnitCompression(.deflate, by: .zlib, level: $0, windowBits: 12) }
+        + [UnitCompression(.gzip, by: .zlib, level: 6), UnitCompression(.deflate, by: .zlib, level: 6, windowBits: 9)]
+        + [1, 3, 10, 19].map { UnitCompression(.zstd, by: .zstd, level: $0) }
+
+    private func compressed(_ bytes: [UInt8], _ compression: UnitCompression) throws -> [UInt8] {
+        var compressor = try Compressor(compression)
         var output: [UInt8] = []
-        let count = compressor.compress(bytes.span, into: &output)
+        let count = try #require(compressor.compress(bytes.span, into: &output))
         #expect(count == output.count && count <= compressor.bound(bytes.count))
         return output
     }
 
-    @Test(arguments: 1...12) func everyLevelInflatesWithZlibItselfAndWithOurs(level: Int) throws {
+    @Test(arguments: all) func everyStreamInflatesWithThePeerAndWithOurs(compression: UnitCompression) throws {
         let decompressor = try Decompressor()
         for sample in CompressionSample.all {
-            let stream = try compressed(sample.bytes, level: level)
-            #expect(ReferenceInflate.zlib(stream, capacity: sample.bytes.count) == sample.bytes, "\(sample.name)")
-            var output = [UInt8](repeating: 0, count: sample.bytes.count)
-            let count = decompressor.decompress(stream.span, method: .zlib, into: &output, 0..<output.count)
-            #expect(count == sample.bytes.count && output == sample.bytes, "\(sample.name)")
+            let stream = try compressed(sample.bytes, compression)
+            let capacity = sample.bytes.count
+            let peers =
+                switch compression.method {
+                case .zlib: ReferenceInflate.zlib(stream, capacity: capacity)
+                // The shortest header that RFC 1952 allows.
+                case .gzip:
+                    ReferenceInflate.gzip([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255] + stream, capacity: capacity)
+                case .deflate:
+                    ReferenceInflate.raw(stream, capacity: capacity, windowBits: compression.windowBits)
+                case .zstd: ReferenceInflate.zstandard(stream, capacity: capacity)
+                }
+            #expect(peers == sample.bytes, "\(sample.name)")
+            var output = [UInt8](repeating: 0, count: capacity)
+            let count = decompressor.decompress(stream.span, method: compression.method, into: &output, 0..<capacity)
+            #expect(count == capacity && output == sample.bytes, "\(sample.name)")
         }
     }
 
-    @Test(arguments: 1...12) func theSameInputGivesTheSameBytesWhateverCameBefore(level: Int) throws {
-        var used = try DeflateCompressor(level: level)
+    @Test(arguments: all) func theSameInputGivesTheSameBytesWhateverCameBefore(compression: UnitCompression) throws {
+        var used = try Compressor(compression)
         for sample in CompressionSample.all.reversed() {
             var output: [UInt8] = [1, 2, 3]
-            let count = used.compress(sample.bytes.span, into: &output)
+            let count = try #require(used.compress(sample.bytes.span, into: &output))
             #expect(output.count == 3 + count && Array(output.prefix(3)) == [1, 2, 3])
-            #expect(Array(output.dropFirst(3)) == (try compressed(sample.bytes, level: level)), "\(sample.name)")
+            #expect(Array(output.dropFirst(3)) == (try compressed(sample.bytes, compression)), "\(sample.name)")
         }
     }
 
-    @Test(arguments: 1...12) func whatAMemberHoldsInflatesWithZlibItselfAndWithOurs(level: Int) throws {
-        let decompressor = try Decompressor()
-        // One that has seen other content before.
-        var compressor = try DeflateCompressor(.gzip, level: level)
-        for sample in CompressionSample.all {
-            var body: [UInt8] = []
-            let count = compressor.compress(sample.bytes.span, into: &body)
-            #expect(count == body.count && count <= compressor.bound(sample.bytes.count))
-            // The shortest header that RFC 1952 allows.
-            let member = [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255] + body
-            #expect(ReferenceInflate.gzip(member, capacity: sample.bytes.count) == sample.bytes, "\(sample.name)")
-            var output = [UInt8](repeating: 0, count: sample.bytes.count)
-            let inflated = decompressor.decompress(body.span, method: .gzip, into: &output, 0..<output.count)
-            #expect(inflated == sample.bytes.count && output == sample.bytes, "\(sample.name)")
+    @Test(arguments: all) func whatDoesNotBecomeShorterIsKept(compression: UnitCompression) throws {
+        var keeping = compression
+        keeping.keepsIncompressible = true
+        var compressor = try Compressor(keeping)
+        for sample in CompressionSample.all where compression.method != .gzip {
+            var output: [UInt8] = [9]
+            let count = compressor.compress(sample.bytes.span, into: &output)
+            let stream = try compressed(sample.bytes, compression)
+            if stream.count < sample.bytes.count {
+                #expect(count == stream.count && output == [9] + stream, "\(sample.name)")
+            } else {
+                #expect(count == nil && output == [9], "\(sample.name)")
+            }
         }
+    }
+
+    /// A strict inflater with 4 KiB of memory, as QEMU has one, sees copies that reach back further.
+    @Test func aStreamOfALargerWindowIsSeen() throws {
+        let bytes = SampleDisk.full(length: 8192, seed: 63)
+        let stream = try compressed(bytes + bytes, UnitCompression(.deflate, by: .zlib, level: 6))
+        #expect(ReferenceInflate.raw(stream, capacity: 16384, windowBits: 15) == bytes + bytes)
+        #expect(ReferenceInflate.raw(stream, capacity: 16384, windowBits: 12) == nil)
     }
 
     @Test func aTrailerThatIsNotTheContentsIsSeen() throws {
@@ -71,24 +104,51 @@ enum CompressionSample {
         }
     }
 
-    @Test func aMethodThatIsOnlyReadIsRefused() {
-        let error = #expect(throws: ImageError.self) { _ = try DeflateCompressor(.zstd, level: 1).bound(1) }
-        #expect(error?.code == .unsupported)
+    private func refusal(_ compression: UnitCompression) -> ImageError? {
+        #expect(throws: ImageError.self) { _ = try Compressor(compression).bound(1) }
+    }
+
+    @Test func aMethodThatALibraryDoesNotHaveIsRefused() {
+        #expect(refusal(UnitCompression(.zstd, by: .libdeflate, level: 1))?.code == .unsupported)
+        #expect(refusal(UnitCompression(.deflate, by: .zstd, level: 1))?.code == .unsupported)
+        #expect(refusal(UnitCompression(.zlib, by: .isal, level: 1))?.code == .unsupported)
     }
 
     @Test func zerosAndTextBecomeSmall() throws {
         for sample in CompressionSample.all where sample.name == "zeros" || sample.name == "text" {
-            for level in DeflateCompressor.levels {
-                #expect(try compressed(sample.bytes, level: level).count < sample.bytes.count / 4, "\(sample.name)")
+            for compression in Self.all where compression.windowBits > 9 {
+                let count = try compressed(sample.bytes, compression).count
+                #expect(count < sample.bytes.count / 3, "\(sample.name), \(Compressor.record(of: compression))")
             }
         }
     }
 
-    @Test func levelsThatAreNoneAreRefused() {
-        for level in [Int.min, -1, 0, 13, Int.max] {
-            let error = #expect(throws: ImageError.self) { _ = try DeflateCompressor(level: level).bound(1) }
-            #expect(error?.code == .invalidOption && "\(error.map { "\($0)" } ?? "")".contains("1 to 12"))
+    @Test(arguments: [
+        (UnitCompression.Library.libdeflate, CompressionMethod.zlib, 12), (.isal, .deflate, 2), (.zlib, .deflate, 9),
+        (.zstd, .zstd, 19),
+    ])
+    func levelsThatAreNoneAreRefused(library: UnitCompression.Library, method: CompressionMethod, last: Int) {
+        for level in [Int.min, -1, 0, last + 1, Int.max] {
+            let error = refusal(UnitCompression(method, by: library, level: level))
+            #expect(error?.code == .invalidOption && "\(error.map { "\($0)" } ?? "")".contains("1 to \(last)"))
         }
+        #expect(Compressor.levels(of: library) == 1...last)
+    }
+
+    @Test func windowsThatAreNoneAreRefused() {
+        for (library, windowBits) in [(UnitCompression.Library.libdeflate, 12), (.isal, 8), (.zlib, 8), (.zlib, 16)] {
+            let error = refusal(UnitCompression(.deflate, by: library, level: 1, windowBits: windowBits))
+            #expect(error?.code == .invalidOption, "\(library), \(windowBits)")
+        }
+    }
+
+    @Test func theRecordSaysWhatMakesTheBytes() {
+        let fast = Compressor.record(of: UnitCompression(.deflate, by: .isal, level: 1, windowBits: 12))
+        #expect(fast.wholeMatch(of: /isa-l \d+\.\d+\.\d+ level 1 window 12/) != nil, "\(fast)")
+        let small = Compressor.record(of: UnitCompression(.zstd, by: .zstd, level: 3))
+        #expect(small.wholeMatch(of: /libzstd \d+\.\d+\.\d+ level 3/) != nil, "\(small)")
+        let usual = Compressor.record(of: UnitCompression(.zlib, by: .libdeflate, level: 5))
+        #expect(usual.wholeMatch(of: /libdeflate \d+\.\d+ level 5/) != nil, "\(usual)")
     }
 }
 

@@ -15,6 +15,42 @@ enum ReferenceInflate {
         inflated(input, capacity: capacity, windowBits: 16 + 15)
     }
 
+    /// Inflates a bare deflate stream with zlib itself, which has no more of the content at hand than its window: the output
+    /// goes out in pieces of 64 bytes.
+    static func raw(_ input: [UInt8], capacity: Int, windowBits: Int) -> [UInt8]? {
+        var stream = unsafe z_stream()
+        let size = unsafe Int32(MemoryLayout<z_stream>.size)
+        guard unsafe inflateInit2_(&stream, -Int32(windowBits), ZLIB_VERSION, size) == Z_OK else { return nil }
+        defer { unsafe inflateEnd(&stream) }
+        var input = input
+        var output: [UInt8] = []
+        var piece = [UInt8](repeating: 0, count: 64)
+        var status = Z_OK
+        unsafe input.withUnsafeMutableBufferPointer { source in
+            unsafe stream.next_in = source.baseAddress
+            unsafe stream.avail_in = UInt32(source.count)
+            while status == Z_OK, output.count <= capacity {
+                let count = unsafe piece.withUnsafeMutableBufferPointer { target in
+                    unsafe stream.next_out = target.baseAddress
+                    unsafe stream.avail_out = UInt32(target.count)
+                    status = unsafe inflate(&stream, Z_NO_FLUSH)
+                    return unsafe target.count - Int(stream.avail_out)
+                }
+                output += piece.prefix(count)
+            }
+        }
+        guard status == Z_STREAM_END, unsafe stream.avail_in == 0, output.count <= capacity else { return nil }
+        return output
+    }
+
+    /// Reads one RFC 8878 frame that says its content's size; nil unless it ends just where the input does.
+    static func zstandard(_ input: [UInt8], capacity: Int) -> [UInt8]? {
+        guard unsafe ZSTD_getFrameContentSize(input, input.count) == UInt64(capacity) else { return nil }
+        var output = [UInt8](repeating: 0xA5, count: max(1, capacity))
+        let count = unsafe ZSTD_decompress(&output, capacity, input, input.count)
+        return count == capacity ? Array(output.prefix(capacity)) : nil
+    }
+
     /// - Parameter windowBits: the logarithm of the window, and 16 more for gzip.
     private static func inflated(_ input: [UInt8], capacity: Int, windowBits: Int32) -> [UInt8]? {
         var stream = unsafe z_stream()

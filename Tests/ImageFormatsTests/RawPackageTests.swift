@@ -145,7 +145,7 @@ import Testing
         let parameters = EncoderParameters(contentLength: 1 << 20, virtualSize: 1 << 20, timestamp: 5)
         let options = FormatOptions(["package": "TAR.GZ", "member": "x", "compression_level": "6"])
         let encoder = try FormatCatalog.encoder(for: .raw, parameters: parameters, options: options)
-        #expect(encoder.storage == .compressed(.gzip, level: 6))
+        #expect(encoder.storage == .compressed(UnitCompression(.gzip, by: .libdeflate, level: 6)))
         #expect(
             encoder.options == ["package": "tar.gz", "member": "x", "compression_level": "6", "timestamp": "5"])
         #expect(FormatCatalog.writtenFormat(of: .raw, options: options) == .rawPackage)

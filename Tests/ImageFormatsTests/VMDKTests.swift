@@ -181,9 +181,12 @@ import Testing
                 .storage
         }
         #expect(try storage([:]) == .plain)
-        #expect(try storage(["subformat": "streamoptimized"]) == .compressed(.zlib, level: 5))
         #expect(
-            try storage(["subformat": "streamOptimized", "compression_level": "12"]) == .compressed(.zlib, level: 12))
+            try storage(["subformat": "streamoptimized"])
+                == .compressed(UnitCompression(.zlib, by: .libdeflate, level: 5)))
+        #expect(
+            try storage(["subformat": "streamOptimized", "compression_level": "12"])
+                == .compressed(UnitCompression(.zlib, by: .libdeflate, level: 12)))
     }
 
     @Test func optionsThatCanNotHoldAreRefused() throws {

@@ -50,7 +50,7 @@ public struct RawPackageEncoder: ImageEncoder {
         try options.requireAllTaken(by: .rawPackage)
         options.settle("timestamp", as: String(parameters.timestamp))
         self.options = options.settled
-        storage = .compressed(.gzip, level: level)
+        storage = .compressed(UnitCompression(.gzip, by: .libdeflate, level: level))
         contentEnd = parameters.contentLength
         header = TarHeader(name: member, size: parameters.contentLength, timestamp: parameters.timestamp)
         zeroUnit = GzipMember.zeros(Self.unitLength)

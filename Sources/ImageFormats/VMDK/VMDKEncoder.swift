@@ -64,7 +64,7 @@ public struct VMDKEncoder: ImageEncoder {
         storage =
             switch subformat {
             case .monolithicSparse: .plain
-            case .streamOptimized: .compressed(.zlib, level: settledLevel)
+            case .streamOptimized: .compressed(UnitCompression(.zlib, by: .libdeflate, level: settledLevel))
             }
     }
 

@@ -78,8 +78,8 @@ public struct Manifest: Hashable, Sendable {
     /// What makes the bytes: Lathe's version, and that of the compressor where there is one.
     package static func encoder(of encoder: any ImageEncoder) -> [String: String] {
         var versions = ["lathe": LatheVersion.current]
-        if case .compressed(let method, let level) = encoder.storage {
-            versions[method.rawValue] = "\(DeflateCompressor.library) level \(level)"
+        if case .compressed(let compression) = encoder.storage {
+            versions[compression.method.rawValue] = Compressor.record(of: compression)
         }
         return versions
     }

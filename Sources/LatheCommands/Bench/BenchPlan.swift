@@ -59,7 +59,7 @@ struct BenchPlan: Sendable {
         let parameters = EncoderParameters(contentLength: 0, virtualSize: 0)
         let encoder = try? FormatCatalog.encoder(
             for: variant.format, parameters: parameters, options: variant.options())
-        guard case .compressed(_, let level)? = encoder?.storage else { return nil }
-        return level
+        guard case .compressed? = encoder?.storage else { return nil }
+        return encoder?.options["compression_level"].flatMap { Int($0) }
     }
 }

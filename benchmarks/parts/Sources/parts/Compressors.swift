@@ -1,5 +1,6 @@
 import Benchmark
 import ImageCodecs
+import ImageModel
 
 /// What compressed formats put a unit through.
 func registerCompressors() {
@@ -10,7 +11,9 @@ func registerCompressors() {
     }
     benchmark("zlib level 5, a random unit") { compress(random, level: 5) }
     var stored: [UInt8] = []
-    if var compressor = try? DeflateCompressor(level: 5) { _ = compressor.compress(text.span, into: &stored) }
+    if var compressor = try? Compressor(UnitCompression(.zlib, by: .libdeflate, level: 5)) {
+        _ = compressor.compress(text.span, into: &stored)
+    }
     benchmark("inflating a unit of text") {
         var output = [UInt8](repeating: 0, count: text.count)
         guard let inflater = try? Decompressor(),
@@ -21,8 +24,12 @@ func registerCompressors() {
 }
 
 private func compress(_ bytes: [UInt8], level: Int) {
+    compress(bytes, UnitCompression(.zlib, by: .libdeflate, level: level))
+}
+
+private func compress(_ bytes: [UInt8], _ compression: UnitCompression) {
     var output: [UInt8] = []
-    guard var compressor = try? DeflateCompressor(level: level) else { fatalError("level \(level) is one") }
+    guard var compressor = try? Compressor(compression) else { fatalError("\(compression) is one") }
     // Several units a run: the compressor itself is made once a thread.
     for _ in 0..<8 {
         output.removeAll(keepingCapacity: true)

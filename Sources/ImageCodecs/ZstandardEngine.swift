@@ -1,0 +1,30 @@
+internal import CZstd
+internal import ImageModel
+
+/// libzstd: one frame for each unit, which says its content's size and has no checksum.
+@safe final class ZstandardEngine: CompressionEngine {
+    static let methods: [CompressionMethod] = [.zstd]
+    /// Beyond 19 come those that take 16 times the memory, and below 1 those that hardly compress.
+    static let levels = 1...19
+    static let windowBits = 15...15
+    static var version: String { unsafe String(cString: ZSTD_versionString()) }
+
+    private let context: OpaquePointer
+    private let level: Int32
+
+    init(_ compression: UnitCompression) throws(ImageError) {
+        guard let context = unsafe ZSTD_createCCtx() else { throw Self.outOfMemory(compression) }
+        unsafe self.context = context
+        level = Int32(compression.level)
+    }
+
+    deinit { unsafe ZSTD_freeCCtx(context) }
+
+    func bound(_ length: Int) -> Int { ZSTD_compressBound(length) }
+
+    @unsafe func compress(_ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) -> Int? {
+        let count = unsafe ZSTD_compressCCtx(
+            context, output.baseAddress, output.count, input.baseAddress, input.count, level)
+        return ZSTD_isError(count) != 0 ? nil : count
+    }
+}
