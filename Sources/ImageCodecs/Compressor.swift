@@ -6,6 +6,8 @@ public import ImageModel
 public struct Compressor: ~Copyable {
     private let compression: UnitCompression
     private let engine: any CompressionEngine
+    /// Where a stream is made, before what there is of it goes to the output: kept, since to make room costs more than to copy.
+    private var scratch: [UInt8] = []
 
     /// - Throws: `unsupported` for a method that the library does not write; `invalid-option` for a level or a window that it
     ///   does not have; `limit-exceeded` where there is no memory for it.
@@ -65,21 +67,18 @@ public struct Compressor: ~Copyable {
     /// - Returns: how many bytes it took; nil where the unit does not become shorter and is to be kept as it is, and nothing
     ///   was added.
     public mutating func compress(_ input: Span<UInt8>, into output: inout [UInt8]) -> Int? {
-        let start = output.count
         // Room for all that may come out, even where that is to be thrown away: with less, libraries give up too early.
         let room = engine.bound(input.count)
-        output.append(contentsOf: repeatElement(0, count: room))
-        let count = unsafe output.withUnsafeMutableBytes { target in
+        if scratch.count < room { scratch = [UInt8](repeating: 0, count: room) }
+        let engine = engine
+        let count = unsafe scratch.withUnsafeMutableBytes { target in
             unsafe input.withUnsafeBytes { source in
-                unsafe engine.compress(source, into: UnsafeMutableRawBufferPointer(rebasing: target[start...]))
+                unsafe engine.compress(source, into: UnsafeMutableRawBufferPointer(rebasing: target[..<room]))
             }
         }
         guard let count else { preconditionFailure("a stream of \(input.count) bytes must fit its bound of \(room)") }
-        guard !compression.keepsIncompressible || count < input.count else {
-            output.removeLast(room)
-            return nil
-        }
-        output.removeLast(room - count)
+        guard !compression.keepsIncompressible || count < input.count else { return nil }
+        output += scratch[..<count]
         guard compression.method == .gzip else { return count }
         output += GzipTrailer(of: input).bytes
         return count + GzipTrailer.length

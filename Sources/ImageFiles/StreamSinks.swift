@@ -1,18 +1,28 @@
 internal import Glibc
 public import ImageModel
 
-/// Keeps the metadata of an image, each byte at its own offset of a nameless sparse file, and drops the data.
+/// Keeps what of an image does not come in order, each byte at its own offset of a nameless sparse file, and drops the rest.
 ///
 /// A pipe can't go back to a header that is known last; so a first run over the source fills one of these, and a second
-/// run writes the pipe in order with a `StreamSink` that takes the metadata from here.
+/// run writes the pipe in order with a `StreamSink` that takes the metadata from here. So it does with data that is placed
+/// in front of other data that was placed before it, as qcow2 packs small clusters into room that was left.
 public final class MetadataSpool: ImageSink {
-    public let isSequential = false
+    /// As a `StreamSink` is, so that both see the same data come late.
+    public let isSequential = true
     private let file: ScratchFile
+    /// Behind all data so far.
+    private let end = Position()
 
     /// - Throws: `input-output` where the directory for temporary files can't be written to.
     public init() throws(ImageError) { file = try ScratchFile() }
 
-    public func write(data: Span<UInt8>, at offset: FileOffset) throws(ImageError) {}
+    public func write(data: Span<UInt8>, at offset: FileOffset) throws(ImageError) {
+        if offset.bytes < end.value {
+            try file.write(data, at: offset.bytes)
+        } else {
+            end.value = offset.bytes + UInt64(data.count)
+        }
+    }
 
     public func write(metadata: Span<UInt8>, at offset: FileOffset) throws(ImageError) {
         try file.write(metadata, at: offset.bytes)
@@ -20,7 +30,7 @@ public final class MetadataSpool: ImageSink {
 
     public func finish(length: UInt64) throws(ImageError) { try file.setLength(length) }
 
-    /// The metadata, with zeros where data goes.
+    /// The metadata and late data, with zeros where other data goes.
     public func spooled() throws(ImageError) -> FileSource { try file.source(name: "metadata spool") }
 }
 
@@ -60,6 +70,8 @@ public final class StreamSink: ImageSink {
     }
 
     public func write(data: Span<UInt8>, at offset: FileOffset) throws(ImageError) {
+        // Data that comes late is in the spool, and was written with what stands there.
+        if offset.bytes + UInt64(data.count) <= position.value { return }
         try fill(upTo: offset.bytes)
         try emit(data)
     }

@@ -54,6 +54,38 @@ public struct FormatOptions: Hashable, Sendable {
         return choice
     }
 
+    /// Takes an option that must be one of `choices`, each with all its names; settled is the choice's first name, and the first
+    /// choice is the default.
+    public mutating func take(_ key: String, oneOf choices: [[String]]) throws(ImageError) -> String {
+        let name = try take(key, oneOf: choices.flatMap(\.self))
+        let choice = choices.first { $0.contains(name) }?.first ?? name
+        settled[key] = choice
+        return choice
+    }
+
+    /// Takes an option that is a size in bytes, written as `65536`, `64k` or `64K`; settled is the number of bytes.
+    ///
+    /// - Parameters:
+    ///   - rule: what it must be, for the error.
+    ///   - isValid: whether it is that.
+    public mutating func takeSize(
+        _ key: String, default standard: UInt64, rule: String, where isValid: (UInt64) -> Bool
+    ) throws(ImageError) -> UInt64 {
+        let text = try take(key, default: String(standard), rule: rule) { Self.bytes($0).map(isValid) ?? false }
+        let size = Self.bytes(text) ?? standard
+        settled[key] = String(size)
+        return size
+    }
+
+    /// A size with one of the suffixes that `qemu-img` knows, in bytes.
+    private static func bytes(_ text: String) -> UInt64? {
+        let powers: [Character: UInt64] = ["b": 0, "k": 10, "m": 20, "g": 30, "t": 40]
+        let power = text.lowercased().last.flatMap { powers[$0] }
+        guard let number = UInt64(power == nil ? Substring(text) : text.dropLast()) else { return nil }
+        let (size, overflow) = number.multipliedReportingOverflow(by: 1 << (power ?? 0))
+        return overflow ? nil : size
+    }
+
     /// Takes an option that must be a number in `range`.
     public mutating func take(_ key: String, in range: ClosedRange<Int>, default standard: Int) throws(ImageError)
         -> Int
@@ -92,6 +124,9 @@ public struct FormatOptions: Hashable, Sendable {
 
     /// Whether an option is given, and not taken yet, that says this; compared without case, as `take(_:oneOf:)` does.
     func asks(_ key: String, for choice: String) -> Bool { values[key]?.lowercased() == choice.lowercased() }
+
+    /// Whether an option is given, and not taken yet.
+    func gives(_ key: String) -> Bool { values[key] != nil }
 
     /// Takes an option that can only be one thing, whichever of its names is given; settled is the first of them.
     public mutating func take(_ key: String, anyNameOf names: [String]) throws(ImageError) {

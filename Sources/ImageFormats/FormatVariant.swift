@@ -16,10 +16,14 @@ public struct FormatVariant: Hashable, Sendable {
 
     public var subformat: String? { settings["subformat"] }
 
-    /// For people: `vhd dynamic`.
-    public var name: String {
-        ([format.rawValue] + settings.sorted { $0.key < $1.key }.map(\.value)).joined(separator: " ")
+    /// What tells it from the other layouts of its format: `dynamic`, `zstd`; nil for the one without settings.
+    public var layoutName: String? {
+        let words = settings.sorted { $0.key < $1.key }.map(\.value).filter { $0 != "on" }
+        return words.isEmpty ? nil : words.joined(separator: " ")
     }
+
+    /// For people: `vhd dynamic`, `qcow2 zstd`.
+    public var name: String { ([format.rawValue] + [layoutName].compactMap(\.self)).joined(separator: " ") }
 
     /// The options that ask for this layout; without a level, for the encoder's own.
     public func options(level: Int? = nil) -> FormatOptions {
@@ -36,6 +40,12 @@ extension FormatCatalog {
         FormatVariant(format: .vhd, settings: ["subformat": "dynamic"]),
         FormatVariant(format: .vhd, settings: ["subformat": "fixed"]),
         FormatVariant(format: .qcow2),
+        FormatVariant(
+            format: .qcow2, settings: ["compress": "on", "compression_type": "zlib"],
+            compression: .init(method: .deflate, levels: QCOW2Layout.zlibLevels)),
+        FormatVariant(
+            format: .qcow2, settings: ["compress": "on", "compression_type": "zstd"],
+            compression: .init(method: .zstd, levels: QCOW2Layout.zstdLevels)),
         FormatVariant(format: .vmdk, settings: ["subformat": VMDKSubformat.monolithicSparse.rawValue]),
         FormatVariant(
             format: .vmdk, settings: ["subformat": VMDKSubformat.streamOptimized.rawValue],

@@ -43,7 +43,7 @@ public enum UnitStorage: Hashable, Sendable {
 /// that is not all zero, in ascending order, and puts the unit's bytes where it is told; then it calls `finish`. Both hand
 /// out the metadata that is settled by then, so that what an encoder holds does not grow with the disk.
 public protocol ImageEncoder: Sendable {
-    /// The allocation unit in bytes, a power of two of at least 4096.
+    /// The allocation unit in bytes, a power of two of at least 512.
     var unitSize: UInt64 { get }
 
     /// How units are stored.

@@ -10,8 +10,8 @@ struct ChunkContent: ~Copyable {
     /// A unit that inflates to more than this is refused: no writer makes one, and each thread would need as much memory.
     static let largestCompressedUnit: UInt64 = 8 << 20
 
-    /// Zeros are looked for in steps of this many guest bytes, aligned: the block of common file systems, below which a hole
-    /// saves nothing.
+    /// Zeros are looked for in steps of this many guest bytes, aligned, unless units are smaller: the block of common file
+    /// systems, below which a hole saves nothing.
     private static let granule = 4096
 
     /// What the chunk has stored, or after `dropZeros` what of it is not zero: ascending, apart from each other.
@@ -22,6 +22,8 @@ struct ChunkContent: ~Copyable {
     /// Empty until it is needed: a conversion that reads nothing needs none.
     private var buffer: [UInt8] = []
     private let bufferLength: Int
+    /// The step in which zeros are looked for, in bytes.
+    private let step: Int
     private var decompressor: Decompressor?
     /// The last unit of which only a part was needed: the rest of its range is another file's.
     private var partUnit: CompressedUnit?
@@ -29,10 +31,13 @@ struct ChunkContent: ~Copyable {
     /// What it inflated to, in bytes.
     private var partLength: UInt64 = 0
 
-    /// - Parameter chunkSize: of every chunk that will be loaded; the buffer is this long, in bytes.
-    init(_ image: DiskImage, chunkSize: UInt64) {
+    /// - Parameters:
+    ///   - chunkSize: of every chunk that will be loaded; the buffer is this long, in bytes.
+    ///   - unitSize: of the image that is written; nil where none is.
+    init(_ image: DiskImage, chunkSize: UInt64, unitSize: UInt64? = nil) {
         self.image = image
         bufferLength = Int(chunkSize)
+        step = min(Self.granule, unitSize.map { Int($0) } ?? Self.granule)
     }
 
     /// Reads, and inflates, what a chunk has stored.
@@ -124,7 +129,7 @@ struct ChunkContent: ~Copyable {
             var place = Int(piece.start - start)
             let end = place + Int(piece.length)
             while place < end {
-                let stop = min(end, (place / Self.granule + 1) * Self.granule)
+                let stop = min(end, (place / step + 1) * step)
                 if !ZeroDetector.isZero(buffer.span.extracting(place..<stop)) {
                     append(GuestRange(start: start + UInt64(place), length: UInt64(stop - place)))
                 }

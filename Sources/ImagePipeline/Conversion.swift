@@ -135,7 +135,7 @@ public struct ConversionResult: Hashable, Sendable {
     public var objectCRC64: UInt64?
     /// CRC-64/XZ of each part of the image; nil where no checksum was asked for.
     public var parts: PartChecksums?
-    /// Guest bytes that were not zero, in steps of 4096; where holes are trusted, those that were no hole.
+    /// Guest bytes that were not zero, in steps of 4096 or of the image's units, if these are smaller; where holes are trusted, those that were no hole.
     public var contentBytes: UInt64
     /// Bytes of the image that share their blocks with the source: how it was made, not what it is.
     public var clonedBytes: UInt64

@@ -39,7 +39,7 @@ struct ConversionWorker: ~Copyable {
         totals.isCounting = !conversion.checksums.isEmpty
         readsLate = Self.readsLate(conversion, cloning: cloning)
         contentLength = conversion.image.reader.contentLength
-        content = ChunkContent(conversion.image, chunkSize: chunkSize)
+        content = ChunkContent(conversion.image, chunkSize: chunkSize, unitSize: unitSize)
         plan = WritePlan(unitSize: unitSize, contentLength: contentLength, writtenBelow: policy.writtenBelow)
         sharing = cloning.map { ClonePlan(blockSize: $0.blockSize, unitSize: unitSize) }
         if case .compressed(let compression) = storage {

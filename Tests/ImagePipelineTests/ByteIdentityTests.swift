@@ -44,6 +44,8 @@ import Testing
         let anyOrder = try Self.convert(SparseMemory(Self.content), variant, threads: 3)
         let inOrder = try Self.convert(SparseMemory(Self.content), variant, threads: 3, sequential: true)
         #expect(anyOrder.sink.memory == inOrder.sink.memory)
+        // Packed clusters go back to room that was left before a plain one: a stream takes these from its spool.
+        guard variant.options["compress"] == nil else { return }
         let offsets = inOrder.sink.operations.filter { $0.kind == .data }.map(\.offset)
         #expect(offsets == offsets.sorted())
     }

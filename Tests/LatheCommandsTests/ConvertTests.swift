@@ -152,7 +152,7 @@ import Testing
         (["-O", "vmdk", "-o", "compression_level=99"], "compression_level"),
         (["-O", "vmdk", "-o", "subformat=streamOptimized,subformat=monolithicSparse"], "given twice"),
         (["-O", "vmdk", "-c", "-o", "subformat=monolithicSparse"], "-c needs subformat=streamOptimized"),
-        (["-O", "qcow2", "-c"], "does not write qcow2 compressed"), (["-O", "qcow2", "-o", "=4"], "is not an option"),
+        (["-O", "vdi", "-c"], "does not write vdi compressed"), (["-O", "qcow2", "-o", "=4"], "is not an option"),
         (["-O", "raw", "-S", "100"], "-S 100 is less than"),
     ]) func anOptionThatCanNotBeHadIsAnError(arguments: [String], text: String) throws {
         let outcome = try lathe(["convert", "-f", "raw"] + arguments + [source, directory.file("new")])

@@ -4,7 +4,8 @@ import Testing
 /// Help, version and completions.
 @Suite struct HelpTests {
     static let verbs = [
-        "convert", "export", "info", "check", "map", "compare", "measure", "digest", "verify", "serve", "image", "admin", "bench",
+        "convert", "export", "info", "check", "map", "compare", "measure", "digest", "verify", "serve", "image",
+        "admin", "bench",
     ]
     /// Verbs of verbs; the file of each is named by both.
     static let innerVerbs = [

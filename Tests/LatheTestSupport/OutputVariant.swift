@@ -11,6 +11,9 @@ public struct OutputVariant: Hashable, Sendable, CustomTestStringConvertible {
     public static let all: [OutputVariant] = [
         OutputVariant(.raw, peer: "raw"), OutputVariant(.vhd, peer: "vpc"),
         OutputVariant(.vhd, ["subformat": "fixed"], peer: "vpc"), OutputVariant(.qcow2, peer: "qcow2"),
+        OutputVariant(.qcow2, ["compress": "on"], peer: "qcow2"),
+        OutputVariant(.qcow2, ["compress": "on", "compression_type": "zstd"], peer: "qcow2"),
+        OutputVariant(.qcow2, ["extended_l2": "on"], peer: "qcow2"),
         OutputVariant(.vmdk, peer: "vmdk"), OutputVariant(.vmdk, ["subformat": "streamOptimized"], peer: "vmdk"),
         OutputVariant(.vdi, peer: "vdi"), OutputVariant(.rawPackage, peer: nil),
     ]
@@ -24,15 +27,20 @@ public struct OutputVariant: Hashable, Sendable, CustomTestStringConvertible {
         return variant
     }
 
-    init(_ format: ImageFormat, _ options: [String: String] = [:], peer: String?) {
+    public init(_ format: ImageFormat, _ options: [String: String] = [:], peer: String? = nil) {
         self.format = format
         self.options = options
         peerName = peer
     }
 
-    public var isCompressed: Bool { format == .rawPackage || options["subformat"] == "streamOptimized" }
+    public var isCompressed: Bool {
+        format == .rawPackage || options["subformat"] == "streamOptimized" || options["compress"] == "on"
+    }
 
-    /// `vhd-fixed` for one: fit for a file name.
-    public var name: String { ([format.rawValue] + options.values.sorted()).joined(separator: "-") }
+    /// `vhd-fixed` or `qcow2-compress-zstd`: fit for a file name.
+    public var name: String {
+        let words = options.map { $0.value == "on" ? $0.key : $0.value }
+        return ([format.rawValue] + words.sorted()).joined(separator: "-")
+    }
     public var testDescription: String { name }
 }

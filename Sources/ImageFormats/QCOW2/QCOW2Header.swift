@@ -323,7 +323,9 @@ extension QCOW2Header {
     /// Bytes of an entry of the feature name table.
     private static let featureNameLength = 48
 
-    /// The first 512 bytes of a file of version 3 with neither backing file nor snapshots.
+    /// The first 512 bytes of a file with neither backing file nor snapshots.
+    ///
+    /// Version 2 has none of the fields behind the first 72 bytes, and QEMU gives it no feature names: zeros end its extensions.
     func encoded() -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: Int(Self.encodedLength))
         bytes.storeBigEndian(Self.magic, at: 0)
@@ -334,6 +336,7 @@ extension QCOW2Header {
         bytes.storeBigEndian(l1Offset, at: 40)
         bytes.storeBigEndian(refcountTableOffset, at: 48)
         bytes.storeBigEndian(UInt32(truncatingIfNeeded: refcountTableClusters), at: 56)
+        guard version >= 3 else { return bytes }
         bytes.storeBigEndian(incompatibleFeatures.rawValue, at: 72)
         bytes.storeBigEndian(refcountOrder, at: 96)
         bytes.storeBigEndian(UInt32(truncatingIfNeeded: headerLength), at: 100)

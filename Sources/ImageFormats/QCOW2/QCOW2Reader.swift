@@ -120,32 +120,41 @@ public struct QCOW2Reader: ImageReader {
         let entries =
             range.start.bytes / clusterSize - first..<range.end.bytes.dividedRoundingUp(by: clusterSize) - first
         try source.requireHeld(FileRange(l2Offset, length: clusterSize))
+        // The usual image takes the short way: each entry is a cluster, and costs a few dozen instructions.
+        guard header.hasExtendedL2 else {
+            return try QCOW2Tables.forEachEntry(of: entries, tableAt: l2Offset, in: source) {
+                (index, entry) throws(ImageError) in
+                let cluster = GuestRange((first + index) * clusterSize, length: clusterSize)
+                let start = max(cluster.start, range.start)
+                let part = GuestRange(start: start, length: min(cluster.end, range.end) - start)
+                let meaning = QCOW2L2Entry(entry, header)
+                if case .invalid(let reason) = meaning { throw damaged(index, l2Offset, reason, source) }
+                list.append(MappedExtent(range: part, mapping: try mapping(of: part, in: cluster, meaning, source)))
+                return list.count <= count
+            }
+        }
         try QCOW2Tables.forEachL2Entry(of: entries, tableAt: l2Offset, header, in: source) {
             (index, entry, bitmap) throws(ImageError) in
             let cluster = GuestRange((first + index) * clusterSize, length: clusterSize)
             let start = max(cluster.start, range.start)
-            let part = GuestRange(start: start, length: min(cluster.end, range.end) - start)
-            func append(_ part: GuestRange, _ meaning: QCOW2L2Entry) throws(ImageError) {
-                if case .invalid(let reason) = meaning {
-                    throw corruption(
-                        "qcow2 L2 entry \(index) of the table at \(l2Offset) \(reason)",
-                        l2Offset + index * (clusterSize / header.l2EntryCount), source)
-                }
-                let mapping = try mapping(of: part, in: cluster, meaning, source)
-                list.append(MappedExtent(range: part, mapping: mapping))
-            }
-            if header.hasExtendedL2 {
-                let subclusters = QCOW2Subclusters(entry, bitmap: bitmap, header)
-                let inside = part.start - cluster.start..<part.end - cluster.start
-                try subclusters.forEachRun(of: inside) { (run, meaning) throws(ImageError) in
-                    let length = UInt64(run.count)
-                    try append(GuestRange(start: cluster.start + run.lowerBound, length: length), meaning)
-                }
-            } else {
-                try append(part, QCOW2L2Entry(entry, header))
+            let end = min(cluster.end, range.end)
+            let subclusters = QCOW2Subclusters(entry, bitmap: bitmap, header)
+            try subclusters.forEachRun(of: start - cluster.start..<end - cluster.start) {
+                (run, meaning) throws(ImageError) in
+                let part = GuestRange(start: cluster.start + run.lowerBound, length: UInt64(run.count))
+                if case .invalid(let reason) = meaning { throw damaged(index, l2Offset, reason, source) }
+                list.append(MappedExtent(range: part, mapping: try mapping(of: part, in: cluster, meaning, source)))
             }
             return list.count <= count
         }
+    }
+
+    private func damaged(_ index: UInt64, _ l2Offset: UInt64, _ reason: String, _ source: any ImageSource)
+        -> ImageError
+    {
+        corruption(
+            "qcow2 L2 entry \(index) of the table at \(l2Offset) \(reason)",
+            l2Offset + index * (header.clusterSize / header.l2EntryCount), source)
     }
 
     /// Where a part of a cluster is, by what its entry says.

@@ -27,6 +27,9 @@ struct QCOW2Refcounts {
         }
     }
 
+    /// The refcount at a place in the word.
+    func refcount(at place: UInt64) -> UInt64 { word >> shift(of: place) & Self.maximum(bits: bits) }
+
     /// Puts a refcount, which fits the width, at a place in the word.
     mutating func set(_ refcount: UInt64, at place: UInt64) {
         let shift = shift(of: place)

@@ -78,7 +78,7 @@ enum BenchArguments {
         return counts + [processors]
     }
 
-    /// `qcow2,vmdk:streamOptimized`: a format stands for all of its layouts.
+    /// `qcow2:zstd,vmdk`: a format stands for all of its layouts, of which the one without a name is `plain`.
     static func variants(_ text: String) throws -> [FormatVariant] {
         let chosen = try list(text, of: variants(named:)).joined()
         return FormatCatalog.variants.filter { chosen.contains($0) }
@@ -92,11 +92,11 @@ enum BenchArguments {
         }
         let all = FormatCatalog.variants.filter { $0.format == format }
         guard parts.count > 1 else { return all }
-        let found = all.filter { $0.subformat?.lowercased() == parts[1].lowercased() }
+        let names = all.count > 1 ? all.map { $0.layoutName ?? "plain" } : []
+        let found = zip(all, names).filter { $0.1.lowercased() == parts[1].lowercased() }.map(\.0)
         guard !found.isEmpty else {
-            let names = all.compactMap(\.subformat)
             throw ValidationError(
-                "\(format.rawValue) has no subformat '\(parts[1])'; "
+                "\(format.rawValue) has no layout '\(parts[1])'; "
                     + (names.isEmpty ? "it is written in one way only." : "it has \(names.joined(separator: ", "))."))
         }
         return found

@@ -29,7 +29,7 @@ struct BenchCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "What is measured: raw, vhd, qcow2, vmdk, vdi, or one subformat like vmdk:streamOptimized. (default: all)",
+            "What is measured: raw, vhd, qcow2, vmdk, vdi, or one layout like vmdk:streamOptimized or qcow2:zstd. (default: all)",
             valueName: "list"), transform: BenchArguments.variants)
     var formats: [FormatVariant] = FormatCatalog.variants
 

@@ -37,7 +37,9 @@ struct PeerImager: Sendable {
         _ source: FileSource, _ format: ImageFormat, as variant: FormatVariant, to destination: FileSource,
         _ samples: inout Samples
     ) throws(ImageError) {
-        let options = variant.settings.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+        // What `-c` says there is `compress` here.
+        let options = variant.settings.filter { $0.key != "compress" }.sorted { $0.key < $1.key }
+            .map { "\($0.key)=\($0.value)" }
         let arguments =
             ["-f", Self.name(format), "-O", Self.name(variant.format)]
             + (variant.compression == nil ? [] : ["-c"])

@@ -20,7 +20,9 @@ struct ConversionArguments: ParsableArguments {
 
     @Flag(
         name: .customShort("c"),
-        help: "Compress: the same as -o subformat=streamOptimized, for vmdk; a raw.tar.gz always is.")
+        help: ArgumentHelp(
+            "Compress: the clusters of a qcow2 (the same as -o compress=on), and for vmdk the same as -o "
+                + "subformat=streamOptimized; a raw.tar.gz always is."))
     var compresses = false
 
     @Option(
@@ -44,11 +46,13 @@ struct ConversionArguments: ParsableArguments {
         if compresses {
             switch FormatCatalog.writtenFormat(of: format, options: options) {
             case .vmdk: try options.imply("subformat", "streamOptimized", because: "-c")
+            case .qcow2: try options.imply("compress", "on", because: "-c")
             case .rawPackage: break
-            case .raw, .vhd, .qcow2, .vdi:
+            case .raw, .vhd, .vdi:
                 throw ImageError(
                     .unsupported,
-                    "-c: Lathe does not write \(format.rawValue) compressed; leave -c out, or write a vmdk or raw.tar.gz"
+                    "-c: Lathe does not write \(format.rawValue) compressed; leave -c out, or write a qcow2, vmdk or "
+                        + "raw.tar.gz"
                 )
             }
         }

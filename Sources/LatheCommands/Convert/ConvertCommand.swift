@@ -16,7 +16,12 @@ struct ConvertCommand: ParsableCommand {
               raw    package=none|tar.gz  and with tar.gz (the same as -O raw.tar.gz)
                      member=NAME (the file's name in the archive)  compression_level=1...12
               vhd    subformat=dynamic|fixed
-              qcow2  compat=1.1  cluster_size=64k  refcount_bits=16
+              qcow2  compat=1.1|0.10  cluster_size=512...2M  refcount_bits=1|2|4|8|16|32|64
+                     extended_l2=off|on  compress=off|on (the same as -c)
+                     compression_type=zlib|zstd (what -c takes; alone it compresses nothing)
+                     compression_level=1...9 for zlib: 1 and 2 fast, 3 between, 4 to 6 as
+                     small as qemu-img's, 7 to 9 smaller; 1...19 for zstd, of which 3 is
+                     qemu-img's; to give a level is to ask for -c
               vmdk   subformat=monolithicSparse|streamOptimized  hwversion=N
                      adapter_type=ide|lsilogic|buslogic|legacyESX
                      compression_level=1...12 (streamOptimized)
@@ -26,6 +31,7 @@ struct ConvertCommand: ParsableCommand {
 
             Examples:
               lathe convert -O qcow2 disk.raw disk.qcow2
+              lathe convert -c -O qcow2 -o compression_type=zstd disk.raw disk.qcow2
               lathe convert --verify -O vmdk -c disk.raw disk.vmdk
               curl … | lathe convert -f raw -O vhd - disk.vhd
               lathe convert -O raw -o package=tar.gz,member=disk.raw disk.qcow2 disk.raw.tar.gz
