@@ -120,6 +120,7 @@ import Testing
                     "--default-signal=INT,TERM", try LatheBinary.path(), "bench", "--generate", "256MiB,data=50%",
                     "--to", directory.path,
                 ])
+            process.waitUntilItBlocks(signal)
             usleep(delay)
             process.send(signal)
             let outcome = try process.outcome()

@@ -64,7 +64,8 @@ import Testing
         try Data("old".utf8).write(to: URL(filePath: image))
         let process = try start(
             ["--default-signal=INT"], ["convert", "--overwrite", "-f", "raw", "-O", "vmdk", "-c", source, image])
-        usleep(150_000)
+        process.waitUntilItBlocks(SIGINT)
+        usleep(50_000)
         process.send(SIGINT)
         #expect(try process.outcome().status == 130)
         #expect(try Data(contentsOf: URL(filePath: image)) == Data("old".utf8))
@@ -118,7 +119,8 @@ import Testing
             let process = try RunningProcess(
                 "env", ["--default-signal=TERM", LatheBinary.path()] + run.arguments, input: run.input,
                 output: run.output)
-            usleep(400_000)
+            process.waitUntilItBlocks(SIGTERM)
+            usleep(200_000)
             process.send(SIGTERM)
             #expect(try process.outcome().status == 130)
             #expect(try leftovers == [])

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Testing
 
 /// How a process ended and what it said.
@@ -29,9 +30,12 @@ struct Outcome: CustomTestStringConvertible {
 }
 
 /// A process that runs; its output goes to files without a name, so that none can fill a pipe that nobody reads.
+///
+/// It is started by `posix_spawn`: Foundation's `Process` has crashed in `run` where many tests start programs at once.
 final class RunningProcess {
-    private let process = Process()
-    private let ended = DispatchSemaphore(value: 0)
+    let identifier: pid_t
+    /// As `waitpid` has it; nil while nobody has waited for the end.
+    private var status: Int32?
     /// nil where the caller gave one.
     private let output: FileHandle?
     private let errors: FileHandle
@@ -50,31 +54,92 @@ final class RunningProcess {
         self.output = kept
         errors = try Self.namelessFile()
         command = ([executable] + arguments).joined(separator: " ")
-        process.executableURL = URL(filePath: try Tool.path(executable))
-        process.arguments = arguments
-        var inherited = ProcessInfo.processInfo.environment
-        inherited["SOURCE_DATE_EPOCH"] = nil
-        process.environment = inherited.merging(environment) { _, new in new }
-        if let directory { process.currentDirectoryURL = URL(filePath: directory) }
-        process.standardInput = input
-        process.standardOutput = output ?? kept
-        process.standardError = errors
-        process.terminationHandler = { [ended] _ in ended.signal() }
-        try process.run()
+        var variables = ProcessInfo.processInfo.environment
+        variables["SOURCE_DATE_EPOCH"] = nil
+        variables.merge(environment) { _, new in new }
+        identifier = try Self.spawn(
+            Tool.path(executable), arguments, variables.map { "\($0)=\($1)" }, directory: directory,
+            descriptors: [input, output ?? kept, errors].map { $0?.fileDescriptor ?? -1 })
+        withExtendedLifetime((input, output)) {}
     }
 
-    var identifier: Int32 { process.processIdentifier }
-    var isRunning: Bool { process.isRunning }
+    deinit {
+        guard status == nil else { return }
+        kill(identifier, SIGKILL)
+        _ = try? wait()
+    }
 
-    func send(_ signal: Int32) { kill(process.processIdentifier, signal) }
+    /// Starts a program with these descriptors for 0, 1 and 2, and no other.
+    private static func spawn(
+        _ path: String, _ arguments: [String], _ variables: [String], directory: String?, descriptors: [Int32]
+    ) throws -> pid_t {
+        var actions = unsafe posix_spawn_file_actions_t()
+        unsafe posix_spawn_file_actions_init(&actions)
+        defer { unsafe posix_spawn_file_actions_destroy(&actions) }
+        for (target, descriptor) in descriptors.enumerated() {
+            // Foundation's null device has no descriptor.
+            if descriptor < 0 {
+                unsafe posix_spawn_file_actions_addopen(&actions, Int32(target), "/dev/null", O_RDWR, 0)
+            } else {
+                unsafe posix_spawn_file_actions_adddup2(&actions, descriptor, Int32(target))
+            }
+        }
+        // A pipe's end that is left open in a child keeps its reader waiting. One that is closed already is no error.
+        for open in try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").compactMap(Int32.init)
+        where open > STDERR_FILENO {
+            unsafe posix_spawn_file_actions_addclose(&actions, open)
+        }
+        // What would change the directory in between is GNU's, and unknown to Swift.
+        let wrapper = directory.map { ["/usr/bin/env", "--chdir", $0] } ?? []
+        let command = wrapper + [path] + arguments
+        var words: [UnsafeMutablePointer<CChar>?] = unsafe command.map { unsafe strdup($0) } + [nil]
+        defer { unsafe words.forEach { unsafe free($0) } }
+        var settings: [UnsafeMutablePointer<CChar>?] = unsafe variables.map { unsafe strdup($0) } + [nil]
+        defer { unsafe settings.forEach { unsafe free($0) } }
+        var child: pid_t = 0
+        let failure = unsafe posix_spawn(&child, command[0], &actions, nil, &words, &settings)
+        guard failure == 0 else {
+            throw Tool.Missing(description: "\(path) can't be started: \(unsafe String(cString: strerror(failure)))")
+        }
+        return child
+    }
+
+    /// Asks how the process ended; nil where it has not.
+    private func wait(_ options: Int32 = 0) throws -> Int32? {
+        if let status { return status }
+        var found: Int32 = 0
+        var answer: pid_t
+        repeat { answer = unsafe waitpid(identifier, &found, options) } while answer < 0 && errno == EINTR
+        if answer == 0 { return nil }
+        guard answer == identifier else { throw Tool.Missing(description: "\(command) is no child of ours") }
+        status = found
+        return found
+    }
+
+    var isRunning: Bool {
+        do { return try wait(WNOHANG) == nil } catch { return false }
+    }
+
+    /// Waits until the program keeps a signal from ending it, as `lathe` does before its work begins; half a minute at most.
+    func waitUntilItBlocks(_ signal: Int32) {
+        for _ in 0..<3000 where isRunning {
+            let text = (try? String(contentsOfFile: "/proc/\(identifier)/status", encoding: .utf8)) ?? ""
+            let line = text.split(separator: "\n").first { $0.hasPrefix("SigBlk:") } ?? ""
+            let mask = UInt64(line.dropFirst("SigBlk:".count).drop { $0.isWhitespace }, radix: 16) ?? 0
+            if mask >> UInt64(signal - 1) & 1 == 1 { return }
+            usleep(10_000)
+        }
+    }
+
+    func send(_ signal: Int32) { if status == nil { kill(identifier, signal) } }
 
     /// Waits for the end.
     func outcome() throws -> Outcome {
-        ended.wait()
-        let wasKilled = process.terminationReason == .uncaughtSignal
+        let ended = try wait() ?? -1
+        let signal = ended & 0x7f
         return Outcome(
-            command: command, status: wasKilled ? nil : process.terminationStatus,
-            signal: wasKilled ? process.terminationStatus : nil, output: try output.map(Self.content) ?? Data(),
+            command: command, status: signal == 0 ? ended >> 8 & 0xff : nil, signal: signal == 0 ? nil : signal,
+            output: try output.map(Self.content) ?? Data(),
             errors: String(decoding: try Self.content(errors), as: UTF8.self))
     }
 
