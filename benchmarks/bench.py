@@ -27,7 +27,7 @@ def parse_arguments():
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--pairs", type=int, default=5, metavar="N", help="runs of each tool, in turn (default 5)")
     parser.add_argument("--stream-pairs", type=int, default=1, metavar="N",
-                        help="the same for vmdk streamOptimized, which takes qemu-img long (default 1)")
+                        help="the same for what is compressed with zlib, which takes qemu-img long (default 1)")
     parser.add_argument("--jobs", type=listed(names), default=names, metavar="LIST", help=f"of {','.join(names)}")
     parser.add_argument("--images", type=listed(["real", "mixed"]), default=["real", "mixed"], metavar="LIST",
                         help="of real,mixed")
@@ -110,35 +110,40 @@ class Bench:
     def make_source(self, job, image, maker, source):
         convert = lathe_convert if maker == "lathe" else qemu_convert
         settle(source)
-        run(convert(self.tools, "raw", job.source_format, None, self.image_paths[image], source), source)
+        run(convert(self.tools, "raw", job.source_format, job.asks, self.image_paths[image], source), source)
         settle()
 
     def measure(self, result, source, directory):
         """Warms up, checks that what is measured is right, then takes the pairs."""
         job, tools = result.job, self.tools
         output = os.path.join(directory, f"output.{job.format}")
+        paths = (self.image_paths[result.image], source, output)
         pairs = self.arguments.stream_pairs if job.slow else self.arguments.pairs
         try:
             warm(source)
+            if job.compares:
+                warm(self.image_paths[result.image])
             settle(output)
-            result.anonymous = run(ours(tools, job, source, output), output, watch_memory=True).anonymous
+            result.anonymous = run(ours(tools, job, *paths), output, watch_memory=True).anonymous
             self.require_same(result, output)
             settle(output)
             if not job.slow:
-                watched = run(peer(tools, job, source, output), output, watch_memory=True)
+                watched = run(peer(tools, job, *paths), output, watch_memory=True)
                 result.peer_anonymous = watched.anonymous
                 settle(output)
             for _ in range(pairs):
-                result.ours.append(run(ours(tools, job, source, output), output))
+                result.ours.append(run(ours(tools, job, *paths), output))
                 settle(output)
-                result.peers.append(run(peer(tools, job, source, output), output))
+                result.peers.append(run(peer(tools, job, *paths), output))
                 settle(output)
             log(f"  {result.ratio('wall'):.2f} of the peer's wall time, {result.ratio('cpu'):.2f} of its CPU time")
         finally:
             settle(output)
 
     def require_same(self, result, output):
-        """A fast result that is wrong is none."""
+        """A fast result that is wrong is none; a comparison that finds another disk has failed by itself."""
+        if result.job.compares:
+            return
         command = compare(self.tools, self.image_paths[result.image], result.job.format, output)
         _, status = os.waitpid(spawn(command), 0)
         if status != 0:

@@ -35,6 +35,10 @@ class Result:
         pairs = zip(self.ours, self.peers)
         return statistics.median(getattr(a, measure) / max(getattr(b, measure), 1e-6) for a, b in pairs)
 
+    def size_ratio(self):
+        """Our output's length by the peer's; nothing where there is no output."""
+        return self.ours[-1].output_size / max(self.peers[-1].output_size, 1)
+
     def misses(self):
         """What was to be reached and was not."""
         target = self.job.target
@@ -43,11 +47,11 @@ class Result:
         missed = []
         if self.ratio("wall") > target.wall:
             missed.append("wall")
-        if self.ratio("cpu") > target.cpu:
+        if target.cpu is not None and self.ratio("cpu") > target.cpu:
             missed.append("CPU")
         if (self.anonymous or 0) > ANONYMOUS_LIMIT:
             missed.append("memory")
-        if target.no_larger and self.ours[-1].output_size > self.peers[-1].output_size:
+        if target.size is not None and self.size_ratio() > target.size:
             missed.append("size")
         return missed
 
@@ -55,7 +59,7 @@ class Result:
 # The table
 
 HEADER = [
-    "job", "image", "source by", "to", "pairs", "ours s", "peer s", "wall ratio", "CPU ratio", "target", "met",
+    "job", "image", "source by", "to", "pairs", "ours s", "peer s", "wall ratio", "CPU ratio", "size ratio", "target", "met",
     "anon MiB", "peer MiB", "ours MiB out", "peer MiB out",
 ]
 
@@ -65,7 +69,25 @@ def title(job):
         return "floor: C loop / cp"
     if job.name == "over-floor":
         return "raw to qcow2 / C loop"
-    return f"{job.source_format} to {job.subformat or job.format}"
+    if job.compares:
+        return f"{options(job, job.source_format)} compared"
+    if job.reads:
+        return f"{options(job, job.source_format)} to {job.format}"
+    return f"{job.source_format} to {options(job, job.format)}"
+
+
+def options(job, format):
+    """A format with what the two tools are asked for: `qcow2 -c`, `qcow2 -c (ours compression_level=6)`."""
+    words = [format, *plain(job.asks)]
+    for who, asked in (("ours", job.asks_ours), ("peer", job.asks_peer)):
+        if asked:
+            words.append(f"({who} {' '.join(plain(asked))})")
+    return " ".join(words)
+
+
+def plain(words):
+    """Options without the `-o` in front of them."""
+    return [word for word in words if word != "-o"]
 
 
 def median(samples, measure):
@@ -77,22 +99,28 @@ def row(result):
     job = result.job
     head = [title(job), result.image, result.source_by, result.place]
     if result.failure:
-        return head + ["-"] * 6 + ["FAILED"] + ["-"] * 4
+        return head + ["-"] * 7 + ["FAILED"] + ["-"] * 4
     target = job.target
     missed = result.misses()
     return head + [
         str(len(result.ours)),
         f"{median(result.ours, 'wall'):.3f}",
         f"{median(result.peers, 'wall'):.3f}",
-        f"{result.ratio('wall'):.2f}",
-        f"{result.ratio('cpu'):.2f}",
-        f"{target.wall:g} / {target.cpu:g}" if target else "-",
+        f"{result.ratio('wall'):.3f}",
+        f"{result.ratio('cpu'):.3f}",
+        f"{result.size_ratio():.3f}",
+        limits(target) if target else "-",
         "-" if target is None else "no: " + ", ".join(missed) if missed else "yes",
         mebibytes(result.anonymous),
         mebibytes(result.peer_anonymous),
         mebibytes(result.ours[-1].output_allocated),
         mebibytes(result.peers[-1].output_allocated),
     ]
+
+
+def limits(target):
+    """The most that ours may take of wall time, CPU time and size, where each has a limit."""
+    return " / ".join("-" if limit is None else f"{limit:g}" for limit in (target.wall, target.cpu, target.size))
 
 
 def mebibytes(count):
