@@ -15,8 +15,17 @@ let settings: [SwiftSetting] = [
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
 ]
 
+/// `scripts/fuzz` sets it: then what reads images is built to tell a fuzzer which branches it takes, and there is a fuzzer.
+let isFuzzing = Context.environment["LATHE_FUZZ"] == "1"
+let fuzzing: [SwiftSetting] = isFuzzing ? [.unsafeFlags(["-sanitize=fuzzer", "-parse-as-library"])] : []
+
 func module(_ name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource] = []) -> Target {
     .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: settings)
+}
+
+/// A module that fuzzers look into.
+func fuzzed(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings + fuzzing)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
@@ -52,9 +61,9 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
-        module("ImageModel"),
-        module("ImageFormats", ["ImageModel"]),
-        module(
+        fuzzed("ImageModel"),
+        fuzzed("ImageFormats", ["ImageModel"]),
+        fuzzed(
             "ImageCodecs",
             ["ImageModel", "CISAL", "CDeflate", "CZlib", "CZstd", .product(name: "Crypto", package: "swift-crypto")]),
         module("ImageFiles", ["ImageModel", "CImageKernels"]),
@@ -116,6 +125,13 @@ let package = Package(
         .target(
             name: "LatheTestSupport", dependencies: ["ImageModel", "ImageFormats"], path: "Tests/LatheTestSupport",
             swiftSettings: settings),
+        // What one input of a fuzzer goes through, and the inputs that it starts from.
+        .target(
+            name: "ImageFuzzing", dependencies: ["ImageFormats", "ImageCodecs", "ImageModel", "LatheTestSupport"],
+            path: "Tests/ImageFuzzing", swiftSettings: settings),
+        tests(
+            "HostileImageTests",
+            ["ImageFuzzing", "ImagePipeline", "ImageFormats", "ImageModel", "LatheTestSupport"]),
         tests("ImageModelTests", ["ImageModel", "LatheTestSupport"]),
         tests("ImageCodecsTests", ["ImageCodecs", "ImageModel", "CDeflate", "CZlib", "CZstd", "LatheTestSupport"]),
         tests("ImageFormatsTests", ["ImageFormats", "ImageModel", "LatheTestSupport"]),
@@ -180,3 +196,11 @@ let package = Package(
         tests("LatheServiceTests", ["lathe", "LatheTestSupport"], exclude: ["Peers"]),
     ]
 )
+
+if isFuzzing {
+    package.targets.append(
+        .executableTarget(
+            name: "FuzzTarget", dependencies: ["ImageFuzzing", "ImageFormats"], path: "Tests/FuzzTarget",
+            swiftSettings: settings + fuzzing, linkerSettings: [.unsafeFlags(["-sanitize=fuzzer"])]))
+    package.products.append(.executable(name: "fuzz-images", targets: ["FuzzTarget"]))
+}

@@ -4,6 +4,11 @@ public import ImageModel
 
 /// Inflates compressed units of every method; one for each thread.
 @safe public struct Decompressor: ~Copyable {
+    /// The longest window of a zstd frame that is read, as a power of two: `ImageLimits.inflatedUnitLength`, 8 MiB.
+    ///
+    /// No unit is longer, so no encoder that knows a unit's length asks for more.
+    private static let longestWindowLog: CInt = 23
+
     private let inflater: OpaquePointer
     private let zstandard: OpaquePointer
 
@@ -13,6 +18,12 @@ public import ImageModel
         guard let inflater = unsafe libdeflate_alloc_decompressor() else { throw outOfMemory }
         guard let zstandard = unsafe ZSTD_createDCtx() else {
             unsafe libdeflate_free_decompressor(inflater)
+            throw outOfMemory
+        }
+        // A frame's header says how much of its past it looks back at, and that much is allocated.
+        guard unsafe ZSTD_isError(ZSTD_DCtx_setParameter(zstandard, ZSTD_d_windowLogMax, Self.longestWindowLog)) == 0 else {
+            unsafe libdeflate_free_decompressor(inflater)
+            unsafe ZSTD_freeDCtx(zstandard)
             throw outOfMemory
         }
         unsafe self.inflater = inflater

@@ -106,6 +106,8 @@ extension FormatDetection {
         (nil, "a QED header", 0, Array("QED\0".utf8)),
         (nil, "a Parallels header", 0, Array("WithoutFreeSpace".utf8)),
         (nil, "a Parallels header", 0, Array("WithouFreSpacExt".utf8)),
+        (nil, "a Bochs header", 0, Array("Bochs Virtual HD Image".utf8)),
+        (nil, "a cloop header", 0, Array("#!/bin/sh\n#V2.0 Format\nmodprobe cloop".utf8)),
     ]
 
     /// The marks in a file, at most one for each format.
@@ -116,6 +118,7 @@ extension FormatDetection {
             found.append(Signature(format: format, what: what, offset: FileOffset(UInt64(offset))))
         }
         if let package = gzip(head) { found.append(package) }
+        if let image = try appleImage(in: source) { found.append(image) }
         // A dynamic vhd has the same footer at both ends, and is one format.
         if !found.contains(where: { $0.format == .vhd }), let offset = try footerOffset(in: source) {
             found.append(Signature(format: .vhd, what: "a vhd footer", offset: offset, isAtEnd: true))
@@ -134,6 +137,16 @@ extension FormatDetection {
             format: nil, what: "a gzip header",
             advice: "so it is compressed as a whole; unpack it first ('tar -xzf', or 'gzip -d' where it holds no "
                 + "archive)")
+    }
+
+    /// The trailer of a disk image of macOS (UDIF), the last 512 bytes of the file.
+    private static func appleImage(in source: any ImageSource) throws(ImageError) -> Signature? {
+        guard source.length >= sectorSize else { return nil }
+        let offset = FileOffset(source.length - sectorSize)
+        // The magic, the version 4, and the trailer's own length, big-endian.
+        let trailer = Array("koly".utf8) + [0, 0, 0, 4, 0, 0, 2, 0]
+        guard try source.read(FileRange(start: offset, length: UInt64(trailer.count))) == trailer else { return nil }
+        return Signature(format: nil, what: "a dmg trailer", offset: offset)
     }
 
     /// Where a vhd's footer begins at the end of a file: 512 or, by old writers, 511 bytes before it.

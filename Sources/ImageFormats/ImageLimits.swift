@@ -1,13 +1,61 @@
 /// Bounds on numbers that an image says: more is refused, whatever else may be right.
+///
+/// All of them stand here, by format, under the names that their sources give them. What is derived from a format's own arithmetic,
+/// such as how far 32 bits of sectors reach, stands with the format. `docs/hostile-images.md` says what each keeps out.
 public enum ImageLimits {
+    /// A disk, in bytes: what offsets of files hold on every system (`off_t`).
+    public static let virtualSize = UInt64(Int64.max)
     /// Images in a chain of backing files or parents; longer ones are not made, and each costs a look at its tables.
     public static let chainDepth = 64
-    /// Names of snapshots that an error tells.
-    static let toldSnapshots = 20
-    /// Extra data of an entry of a qcow2 snapshot table, in bytes: QEMU's `QCOW_MAX_SNAPSHOT_EXTRA_DATA`.
-    static let snapshotExtraLength: UInt64 = 1024
-    /// A qcow2 snapshot table, in bytes: QEMU's `QCOW_MAX_SNAPSHOTS_SIZE`.
-    static let snapshotTableLength: UInt64 = 64 << 20
-    /// The name of the format of a qcow2 backing file, in bytes: QEMU holds 15 and a zero.
-    static let formatNameLength: UInt64 = 15
+    /// A compressed unit when it is inflated, in bytes: four times the largest cluster of qcow2, and each thread needs as much.
+    public static let inflatedUnitLength: UInt64 = 8 << 20
+    /// Slots that a checker keeps a bit for at once, 32 MiB of them: blocks of a vdi, grains of a vmdk.
+    static let markedSlots: UInt64 = 256 << 20
+
+    public enum QCOW2 {
+        /// `cluster_bits`: QEMU's `MIN_CLUSTER_BITS` and `MAX_CLUSTER_BITS`, 512 bytes to 2 MiB.
+        static let clusterBits: ClosedRange<UInt32> = 9...21
+        /// `refcount_order`: refcounts of 1 to 64 bits.
+        static let refcountOrder: UInt32 = 6
+        /// An L1 table, in bytes: QEMU's `QCOW_MAX_L1_SIZE`.
+        static let l1TableLength: UInt64 = 32 << 20
+        /// The refcount table, in bytes: QEMU's `QCOW_MAX_REFTABLE_SIZE`.
+        static let refcountTableLength: UInt64 = 8 << 20
+        /// QEMU's `QCOW_MAX_SNAPSHOTS`.
+        static let snapshotCount: UInt64 = 65536
+        /// Extra data of an entry of the snapshot table, in bytes: QEMU's `QCOW_MAX_SNAPSHOT_EXTRA_DATA`.
+        static let snapshotExtraLength: UInt64 = 1024
+        /// The snapshot table, in bytes: QEMU's `QCOW_MAX_SNAPSHOTS_SIZE`.
+        static let snapshotTableLength: UInt64 = 64 << 20
+        /// Names of snapshots that an error tells.
+        static let toldSnapshots = 20
+        /// The name of a backing file, in bytes, as the specification has it.
+        static let backingFileNameLength: UInt64 = 1023
+        /// The name of the format of a backing file, in bytes: QEMU holds 15 and a zero.
+        static let formatNameLength: UInt64 = 15
+        /// QEMU's `QCOW2_MAX_BITMAPS`.
+        static let bitmapCount: UInt32 = 65535
+        /// What stands in one piece, in bytes: the table of QEMU's largest bitmap (`BME_MAX_TABLE_SIZE`).
+        static let regionLength: UInt64 = 1 << 30
+        /// L2 tables, windows of clusters and regions that a check remembers, of each.
+        static let recordCount = 4 << 20
+        /// Table entries that a check looks at before it gives up: no image of a real disk comes near it, but tables that are shared
+        /// a million times over could keep a checker busy for years.
+        static let checkedEntries: UInt64 = 1 << 33
+    }
+
+    public enum VHD {
+        /// `Block Size`, in bytes: 4 KiB is the least that fills a byte of the bitmap; no writer is known to go below 512 KiB or above
+        /// 2 MiB.
+        static let blockSize: ClosedRange<UInt64> = 4 << 10...256 << 20
+        /// `Max Table Entries`: enough for the largest disk in blocks of 512 KiB.
+        static let tableEntries: UInt64 = 4 << 20
+    }
+
+    public enum VDI {
+        /// `cbBlock`, in bytes: what VirtualBox opens.
+        static let blockSize: ClosedRange<UInt64> = 128 << 10...128 << 20
+        /// `cBlocks`: QEMU's `VDI_BLOCKS_IN_IMAGE_MAX`, by which a map stays below 2 GiB.
+        static let blockCount: UInt64 = 0x1FFF_FF80
+    }
 }

@@ -1,10 +1,10 @@
-/// Which of a window of slots (blocks, grains, clusters of a file) are claimed; one bit a slot, 2 MiB at the most.
+/// Which of a window of slots (blocks, grains, clusters of a file) are claimed; one bit a slot.
 ///
 /// A checker that must know of every slot whether it is used twice walks its tables once for each window, so that its
 /// memory does not depend on what a file says of itself.
 struct UsageWindow: Sendable {
-    /// Slots of one window.
-    static let capacity: UInt64 = 16 << 20
+    /// Slots of one window: with few windows, tables that a file only says are long are walked few times.
+    static let capacity = ImageLimits.markedSlots
 
     enum Claim: Hashable, Sendable {
         case claimed

@@ -7,9 +7,6 @@ import ImageModel
 ///
 /// A guest byte stands at its distance from the start of the chunk. Only `pieces` are filled, unless `fillGaps` was called.
 struct ChunkContent: ~Copyable {
-    /// A unit that inflates to more than this is refused: no writer makes one, and each thread would need as much memory.
-    static let largestCompressedUnit: UInt64 = 8 << 20
-
     /// Zeros are looked for in steps of this many guest bytes, aligned, unless units are smaller: the block of common file
     /// systems, below which a hole saves nothing.
     private static let granule = 4096
@@ -192,7 +189,7 @@ struct ChunkContent: ~Copyable {
     /// Inflates a unit beside the chunk, unless it was the last one, and takes what is needed of it.
     private mutating func inflatePart(_ unit: CompressedUnit, needed: GuestRange) throws(ImageError) {
         if partUnit != unit {
-            guard unit.content.length <= max(UInt64(buffer.count), Self.largestCompressedUnit) else {
+            guard unit.content.length <= max(UInt64(buffer.count), ImageLimits.inflatedUnitLength) else {
                 throw tooLong(unit)
             }
             partUnit = nil
@@ -214,7 +211,7 @@ struct ChunkContent: ~Copyable {
     private func tooLong(_ unit: CompressedUnit) -> ImageError {
         refusal(
             .limitExceeded, unit,
-            "a compressed unit of \(unit.content.length) bytes is more than the \(Self.largestCompressedUnit) that Lathe "
+            "a compressed unit of \(unit.content.length) bytes is more than the \(ImageLimits.inflatedUnitLength) that Lathe "
                 + "inflates at once")
     }
 

@@ -40,6 +40,6 @@ public struct DiskImage: Sendable {
 
     /// A chunk of `wanted` bytes, or more where a compressed unit would not lie in one chunk.
     func chunkSize(_ wanted: UInt64) -> UInt64 {
-        max(wanted, min(reader.unitSize ?? 0, ChunkContent.largestCompressedUnit))
+        max(wanted, min(reader.unitSize ?? 0, ImageLimits.inflatedUnitLength))
     }
 }

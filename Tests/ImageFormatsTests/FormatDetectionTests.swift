@@ -123,6 +123,7 @@ import Testing
 
     @Test(arguments: [
         ("vhdxfile", "vhdx"), ("QED\0", "QED"), ("WithoutFreeSpace", "Parallels"), ("WithouFreSpacExt", "Parallels"),
+        ("Bochs Virtual HD Image", "Bochs"), ("#!/bin/sh\n#V2.0 Format\nmodprobe cloop file=$0", "cloop"),
     ]) func aFormatThatLatheDoesNotReadIsNamed(magic: String, format: String) throws {
         for name in ["disk", "disk.vhdx", "disk.vhd"] {
             let error = try Self.error(Self.file(Array(magic.utf8)), name)
@@ -133,6 +134,19 @@ import Testing
                     + "another program first, or say -f raw if it is a raw disk")
         }
         #expect(try Self.error(Self.file(Array(magic.utf8)), "disk.raw").code == .ambiguousFormat)
+    }
+
+    @Test func aDiskImageOfMacOSIsNamed() throws {
+        let trailer = Array("koly".utf8) + [0, 0, 0, 4, 0, 0, 2, 0]
+        let file = Self.file(trailer, at: (1 << 20) - 512)
+        let error = try Self.error(file, "disk")
+        #expect(error.code == .unsupported)
+        #expect(
+            error.message
+                == "the file has a dmg trailer at byte \((1 << 20) - 512), a format that Lathe does not read; convert it "
+                + "with another program first, or say -f raw if it is a raw disk")
+        #expect(try Self.error(file, "disk.img").code == .ambiguousFormat)
+        #expect(try FormatDetection.detect(Self.file(Array("koly".utf8), at: (1 << 20) - 512), name: "disk") == .raw)
     }
 
     @Test func whatLatheWritesIsDetected() throws {

@@ -8,8 +8,6 @@ extension QCOW2Survey {
     private static let extensionLength: UInt64 = 24
     /// The fixed fields of a directory entry, in bytes.
     private static let fixedLength: UInt64 = 24
-    /// QEMU's `QCOW2_MAX_BITMAPS`.
-    private static let maximumBitmapCount: UInt32 = 65535
     /// Bits of a bitmap table entry that must be clear.
     private static let reservedTableBits: UInt64 = 0xFF00_0000_0000_01FE
 
@@ -26,9 +24,9 @@ extension QCOW2Survey {
         let bytes = try source.read(FileRange(start: place.start, length: Self.extensionLength))
         let count: UInt32 = bytes.bigEndian(at: 0)
         let directory = FileRange(bytes.bigEndian(UInt64.self, at: 16), length: bytes.bigEndian(UInt64.self, at: 8))
-        guard count <= Self.maximumBitmapCount else {
+        guard count <= ImageLimits.QCOW2.bitmapCount else {
             let fault = QCOW2EntryFault(
-                found: "\(count)", expected: "at most \(Self.maximumBitmapCount)",
+                found: "\(count)", expected: "at most \(ImageLimits.QCOW2.bitmapCount)",
                 consequence: "the bitmaps can't be read, and their clusters count as leaks")
             reject("the number of bitmaps", fault, at: place.start.bytes, &report)
             return
@@ -53,7 +51,7 @@ extension QCOW2Survey {
             let bytes = try source.read(FileRange(position, length: Self.fixedLength))
             let tableLength = UInt64(bytes.bigEndian(UInt32.self, at: 8)) * QCOW2Tables.entryLength
             let table = FileRange(bytes.bigEndian(UInt64.self, at: 0), length: tableLength)
-            if own(table, "the table of bitmap \(index)", &report, from: position) {
+            if ownTable(table, "the table of bitmap \(index)", &report, from: position) {
                 try surveyBitmapTable(table, &report)
             }
             let nameLength = UInt64(bytes.bigEndian(UInt16.self, at: 18))

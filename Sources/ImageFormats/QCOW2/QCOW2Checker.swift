@@ -26,7 +26,7 @@ public enum QCOW2Checker: ImageChecker {
     /// - Throws: what `QCOW2Header` throws.
     static func header(of source: any ImageSource, _ report: inout CheckReport) throws(ImageError) -> QCOW2Header {
         var header = try QCOW2Header(source: source)
-        let longest = QCOW2Tables.maximumRefcountTableLength / header.clusterSize
+        let longest = ImageLimits.QCOW2.refcountTableLength / header.clusterSize
         let (offset, clusters) = (header.refcountTableOffset, header.refcountTableClusters)
         if clusters == 0 {
             report.add(

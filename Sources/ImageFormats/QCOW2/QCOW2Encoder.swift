@@ -51,7 +51,7 @@ public struct QCOW2Encoder: ImageEncoder {
         unitSize = hasSubclusters ? clusterSize / QCOW2Subclusters.count : clusterSize
         storage = layout.compression.map { .compressed($0) } ?? .plain
         maximumClusters =
-            QCOW2Tables.maximumRefcountTableLength / QCOW2Tables.entryLength * header.refcountsPerBlock
+            ImageLimits.QCOW2.refcountTableLength / QCOW2Tables.entryLength * header.refcountsPerBlock
         end = clusterSize
         guard layout.compression != nil else { return }
         ledger = QCOW2RefcountLedger(header)
@@ -107,7 +107,7 @@ public struct QCOW2Encoder: ImageEncoder {
             if header.l1EntryCount > 0 { header.l1Offset = handOutL1(&metadata) }
             let layout = QCOW2RefcountLayout(forClusters: nextCluster, header)
             header.refcountTableClusters = layout.tableClusters
-            guard header.refcountTableRange.length <= QCOW2Tables.maximumRefcountTableLength else {
+            guard header.refcountTableRange.length <= ImageLimits.QCOW2.refcountTableLength else {
                 throw tooManyClusters
             }
             header.refcountTableOffset = handOutSoleRefcounts(layout, &metadata)
@@ -267,7 +267,7 @@ extension QCOW2Encoder {
         let l1Clusters = l1Length.dividedRoundingUp(by: clusterSize)
         let layout = QCOW2RefcountLayout(forClusters: nextCluster + l1Clusters, placed: placed, header)
         header.refcountTableClusters = layout.tableClusters
-        guard header.refcountTableRange.length <= QCOW2Tables.maximumRefcountTableLength else { throw tooManyClusters }
+        guard header.refcountTableRange.length <= ImageLimits.QCOW2.refcountTableLength else { throw tooManyClusters }
         var blockOffset = takeClusters(layout.blocks - placed)
         header.refcountTableOffset = takeClusters(layout.tableClusters)
         if l1Clusters > 0 { header.l1Offset = handOutL1(&metadata) }

@@ -14,8 +14,6 @@ package struct QCOW2Header: Hashable, Sendable {
     static let writtenLength: UInt64 = 112
     /// What `encoded()` answers: the header, the feature name table and the end of the extensions.
     static let encodedLength: UInt64 = 512
-    /// `cluster_bits` that QEMU opens: 512 bytes to 2 MiB.
-    static let clusterBitsRange: ClosedRange<UInt32> = 9...21
     /// With extended L2 entries: a cluster has 32 subclusters of a sector or more.
     static let minimumExtendedClusterBits: UInt32 = 14
 
@@ -137,7 +135,7 @@ extension QCOW2Header {
         backingFileOffset = bytes.bigEndian(at: 8)
         backingFileSize = bytes.bigEndian(at: 16)
         clusterBits = bytes.bigEndian(at: 20)
-        guard Self.clusterBitsRange.contains(clusterBits) else {
+        guard ImageLimits.QCOW2.clusterBits.contains(clusterBits) else {
             throw refusal(
                 .unsupported, "qcow2 cluster_bits is \(clusterBits); clusters have 9 (512 bytes) to 21 bits (2 MiB)", 20
             )
@@ -231,16 +229,18 @@ extension QCOW2Header {
                 "qcow2 compression type is \(compressionType), but incompatible feature bit 3, which must be set for all "
                     + "types but 0 and for no other, says otherwise", 104)
         }
-        guard refcountOrder <= 6 else {
+        guard refcountOrder <= ImageLimits.QCOW2.refcountOrder else {
             throw refusal(.corrupt, "qcow2 refcount_order is \(refcountOrder), expected 0 (1 bit) to 6 (64 bits)", 96)
         }
         guard backingFileOffset <= clusterSize,
-            backingFileOffset == 0 || UInt64(backingFileSize) <= min(1023, clusterSize - backingFileOffset)
+            backingFileOffset == 0
+                || UInt64(backingFileSize)
+                    <= min(ImageLimits.QCOW2.backingFileNameLength, clusterSize - backingFileOffset)
         else {
             throw refusal(
                 .corrupt,
                 "qcow2 backing file name of \(backingFileSize) bytes at \(backingFileOffset) is not within the "
-                    + "first cluster and 1023 bytes", 8)
+                    + "first cluster and \(ImageLimits.QCOW2.backingFileNameLength) bytes", 8)
         }
         try validateFeatures(refusal)
         try validateTables(refusal)
@@ -256,11 +256,11 @@ extension QCOW2Header {
     }
 
     private func validateTables(_ refusal: (ImageError.Code, String, UInt64) -> ImageError) throws(ImageError) {
-        guard l1EntryCount <= QCOW2Tables.maximumL1Length / QCOW2Tables.entryLength else {
+        guard l1EntryCount <= ImageLimits.QCOW2.l1TableLength / QCOW2Tables.entryLength else {
             throw refusal(
                 .limitExceeded,
                 "qcow2 L1 table has \(l1EntryCount) entries; at most "
-                    + "\(QCOW2Tables.maximumL1Length / QCOW2Tables.entryLength) can be", 36)
+                    + "\(ImageLimits.QCOW2.l1TableLength / QCOW2Tables.entryLength) can be", 36)
         }
         guard neededL1Entries <= l1EntryCount else {
             throw refusal(
@@ -271,19 +271,19 @@ extension QCOW2Header {
         guard l1EntryCount == 0 || l1Offset != 0, isTablePlace(l1Offset) else {
             throw refusal(.corrupt, "qcow2 L1 table at \(l1Offset) is not at a cluster behind the header", 40)
         }
-        guard refcountTableRange.length <= QCOW2Tables.maximumRefcountTableLength else {
+        guard refcountTableRange.length <= ImageLimits.QCOW2.refcountTableLength else {
             throw refusal(
                 .limitExceeded,
                 "qcow2 refcount table has \(refcountTableClusters) clusters of \(clusterSize) bytes; at most "
-                    + "\(QCOW2Tables.maximumRefcountTableLength) bytes can be", 56)
+                    + "\(ImageLimits.QCOW2.refcountTableLength) bytes can be", 56)
         }
         guard isTablePlace(refcountTableOffset) else {
             throw refusal(.corrupt, "qcow2 refcount table at \(refcountTableOffset) is not at a cluster", 48)
         }
-        guard snapshotCount <= QCOW2Tables.maximumSnapshotCount else {
+        guard snapshotCount <= ImageLimits.QCOW2.snapshotCount else {
             throw refusal(
                 .limitExceeded,
-                "qcow2 has \(snapshotCount) snapshots; at most \(QCOW2Tables.maximumSnapshotCount) can be", 60)
+                "qcow2 has \(snapshotCount) snapshots; at most \(ImageLimits.QCOW2.snapshotCount) can be", 60)
         }
         guard snapshotCount == 0 || snapshotsOffset != 0 && isTablePlace(snapshotsOffset) else {
             throw refusal(

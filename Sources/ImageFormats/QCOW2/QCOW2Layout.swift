@@ -106,7 +106,7 @@ struct QCOW2Layout: Sendable {
     }
 
     private static func requireShortL1(_ header: QCOW2Header) throws(ImageError) {
-        let maximum = QCOW2Tables.maximumL1Length / QCOW2Tables.entryLength
+        let maximum = ImageLimits.QCOW2.l1TableLength / QCOW2Tables.entryLength
         guard header.l1EntryCount > maximum else { return }
         let isLargest = header.clusterBits == QCOW2Header.clusterBitsRange.upperBound && !header.hasExtendedL2
         throw ImageError(

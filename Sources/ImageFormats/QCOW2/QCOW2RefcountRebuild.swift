@@ -24,11 +24,11 @@ struct QCOW2RefcountRebuild: Sendable {
         while true {
             let last = needed.max() ?? 0
             tableClusters = ((last + 1) * QCOW2Tables.entryLength).dividedRoundingUp(by: header.clusterSize)
-            guard tableClusters * header.clusterSize <= QCOW2Tables.maximumRefcountTableLength else {
+            guard tableClusters * header.clusterSize <= ImageLimits.QCOW2.refcountTableLength else {
                 throw ImageError(
                     .limitExceeded,
                     "the file has \(survey.source.length) bytes, and no refcount table of at most "
-                        + "\(QCOW2Tables.maximumRefcountTableLength) bytes counts clusters that far; copy the image with "
+                        + "\(ImageLimits.QCOW2.refcountTableLength) bytes counts clusters that far; copy the image with "
                         + "'lathe convert'", path: survey.source.name)
             }
             let end = start + UInt64(needed.count) + tableClusters

@@ -116,6 +116,7 @@ extension QCOW2Survey {
         try spend(UInt64(window.clusters.count) + UInt64(tables.count + blocks.count + regions.count))
         if hasRefcounts { try readRefcounts(&window) }
         for region in regions where withRefcounts || !region.isRefcounts {
+            try spend(UInt64(region.clusters.clamped(to: window.clusters).count))
             window.refer(to: region.clusters, solely: true)
         }
         if withRefcounts {
@@ -154,7 +155,7 @@ extension QCOW2Survey {
         if let active = table.active, window.clusters.contains(cluster) {
             onActive(nil, active.l1Index, active.entry(of: table), cluster, window.refcount(of: cluster))
         }
-        guard table.touched.overlaps(window.clusters) else { return }
+        guard table.touches(window) else { return }
         let seen = try rules.forEachUsedEntry(ofTableAt: table.offset, in: source) {
             (index, entry, bitmap) throws(ImageError) in
             switch rules.use(of: entry, bitmap) {
@@ -188,7 +189,7 @@ extension QCOW2Survey {
             if window.clusters.contains(cluster) {
                 try body(nil, active.l1Index, active.entry(of: table), 0, cluster)
             }
-            guard table.touched.overlaps(window.clusters) else { continue }
+            guard table.touches(window) else { continue }
             let seen = try rules.forEachUsedEntry(ofTableAt: table.offset, in: source) {
                 (index, entry, bitmap) throws(ImageError) in
                 guard case .cluster(let offset, _) = rules.use(of: entry, bitmap) else { return }
@@ -235,28 +236,29 @@ extension QCOW2Survey {
     private func compare(_ window: QCOW2RefcountWindow, _ report: inout CheckReport) {
         window.forEachFinding { (cluster, references, stored, isShared) in
             let place = FileOffset(cluster * header.clusterSize)
-            let name = "cluster \(cluster)\(owner(of: cluster))"
+            // Made only for findings that are kept.
+            func name() -> String { "cluster \(cluster)\(owner(of: cluster))" }
             if isShared {
                 report.add(
-                    .corruption, name, is: "referred to \(references) times",
+                    .corruption, name(), is: "referred to \(references) times",
                     expected: "a single reference, since nothing but compressed bytes may share a cluster here",
                     "a write to one of them changes the others", at: place)
             } else if hasRefcounts, stored < references {
                 report.add(
-                    .corruption, "the refcount of \(name)", is: "\(stored)",
+                    .corruption, "the refcount of \(name())", is: "\(stored)",
                     expected: "\(references), the number of references to it",
                     "a program may give the cluster to somebody else, and what it holds is overwritten", at: place)
             } else if hasRefcounts {
                 report.add(
-                    .leak, "the refcount of \(name)", is: "\(stored)",
+                    .leak, "the refcount of \(name())", is: "\(stored)",
                     expected: "\(references), the number of references to it",
                     references == 0 ? "the cluster is used by nothing" : "the cluster is never given back", at: place)
             }
         }
     }
 
-    /// What of the metadata stands in a cluster, for messages.
+    /// What of the metadata stands in a cluster, for messages; clusters of bitmaps come last, and there may be millions.
     private func owner(of cluster: UInt64) -> String {
-        regions.first { $0.clusters.contains(cluster) }.map { " (\($0.name))" } ?? ""
+        regions.prefix(64 << 10).first { $0.clusters.contains(cluster) }.map { " (\($0.name))" } ?? ""
     }
 }

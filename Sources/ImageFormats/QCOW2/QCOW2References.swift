@@ -17,11 +17,11 @@ extension QCOW2Header {
     /// - Throws: `corrupt` for a name that is too long, or not UTF-8.
     func backingFormat(in source: any ImageSource) throws(ImageError) -> String? {
         guard hasBackingFile, let place = backingFormatName else { return nil }
-        guard place.length <= ImageLimits.formatNameLength else {
+        guard place.length <= ImageLimits.QCOW2.formatNameLength else {
             throw ImageError(
                 .corrupt,
                 "qcow2 has a name of \(place.length) bytes for the backing file's format, expected at most "
-                    + "\(ImageLimits.formatNameLength)", path: source.name, offset: place.start)
+                    + "\(ImageLimits.QCOW2.formatNameLength)", path: source.name, offset: place.start)
         }
         return try text(place, "name of the backing file's format", source)
     }

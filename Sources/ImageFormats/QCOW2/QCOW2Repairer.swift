@@ -69,7 +69,8 @@ struct QCOW2RefcountState: Sendable {
 
     /// Counts all references.
     ///
-    /// - Throws: `corrupt` where tables share clusters with anything else: a flag written to one would change the other.
+    /// - Throws: `corrupt` where tables share clusters with anything else: a flag written to one would change the other;
+    ///   `limit-exceeded` where no refcount table is long enough.
     init(_ survey: inout QCOW2Survey, others: Int) throws(ImageError) {
         self.others = others
         let clusterSize = survey.header.clusterSize
@@ -83,6 +84,13 @@ struct QCOW2RefcountState: Sendable {
             let window = try survey.window(index, limit: survey.clusterCount, withRefcounts: false)
             try Self.requireTablesApart(in: window, survey)
             count(window, structure, survey)
+            guard UInt64(usedBlocks.count) <= ImageLimits.QCOW2.refcountTableLength / QCOW2Tables.entryLength else {
+                throw ImageError(
+                    .limitExceeded,
+                    "the clusters in use take more refcount blocks than a refcount table of at most "
+                        + "\(ImageLimits.QCOW2.refcountTableLength) bytes has; copy the image with 'lathe convert'",
+                    path: survey.source.name)
+            }
             window.forEachFinding { (_, _, _, isShared) in
                 if isShared { shared += 1 }
             }

@@ -38,7 +38,7 @@ enum QCOW2SnapshotTable {
             }
             // Two are enough to know that it is not clear which is meant.
             if fits, named.count < 2 { named.append(snapshot) }
-            if others.count < ImageLimits.toldSnapshots {
+            if others.count < ImageLimits.QCOW2.toldSnapshots {
                 others.append("\(ReferencedName.shown(snapshot.id)) '\(ReferencedName.shown(snapshot.name))'")
             }
         }
@@ -68,14 +68,14 @@ enum QCOW2SnapshotTable {
             let nameLength = UInt64(fixed.bigEndian(UInt16.self, at: 14))
             let extraLength = UInt64(fixed.bigEndian(UInt32.self, at: 36))
             let length = fixedLength + extraLength + idLength + nameLength
-            guard extraLength <= ImageLimits.snapshotExtraLength,
-                position - header.snapshotsOffset + length <= ImageLimits.snapshotTableLength
+            guard extraLength <= ImageLimits.QCOW2.snapshotExtraLength,
+                position - header.snapshotsOffset + length <= ImageLimits.QCOW2.snapshotTableLength
             else {
                 throw ImageError(
                     .corrupt,
                     "entry \(index) of the qcow2 snapshot table has \(length) bytes, \(extraLength) of them extra data, more "
-                        + "than the table of \(ImageLimits.snapshotTableLength) or the "
-                        + "\(ImageLimits.snapshotExtraLength) of extra data allow", path: source.name,
+                        + "than the table of \(ImageLimits.QCOW2.snapshotTableLength) or the "
+                        + "\(ImageLimits.QCOW2.snapshotExtraLength) of extra data allow", path: source.name,
                     offset: FileOffset(position))
             }
             let rest = try source.read(FileRange(position + fixedLength, length: length - fixedLength))

@@ -7,17 +7,14 @@ extension QCOW2Survey {
     static let snapshotTableName = "the snapshot table"
     /// The fixed fields of a snapshot table entry, in bytes.
     private static let fixedLength: UInt64 = 40
-    /// QEMU's `QCOW_MAX_SNAPSHOT_EXTRA_DATA`.
-    private static let maximumExtraLength: UInt64 = 1024
-    /// QEMU's `QCOW_MAX_SNAPSHOTS_SIZE`.
-    private static let maximumTableLength: UInt64 = 64 << 20
 
     mutating func surveySnapshots(_ report: inout CheckReport) throws(ImageError) {
         let start = header.snapshotsOffset
         var position = start
         for index in 0..<header.snapshotCount {
             let entry = FileRange(position, length: Self.fixedLength)
-            guard entry.end.bytes <= source.length, entry.end.bytes - start <= Self.maximumTableLength else {
+            guard entry.end.bytes <= source.length, entry.end.bytes - start <= ImageLimits.QCOW2.snapshotTableLength
+            else {
                 reportTableEnd(index, at: position, &report)
                 break
             }
@@ -28,7 +25,7 @@ extension QCOW2Survey {
             let nameLength = UInt64(bytes.bigEndian(UInt16.self, at: 14))
             let extraLength = UInt64(bytes.bigEndian(UInt32.self, at: 36))
             let end = entry.end.bytes + extraLength + idLength + nameLength
-            guard extraLength <= Self.maximumExtraLength, end <= source.length else {
+            guard extraLength <= ImageLimits.QCOW2.snapshotExtraLength, end <= source.length else {
                 reportTableEnd(index, at: position, &report)
                 break
             }
@@ -48,25 +45,27 @@ extension QCOW2Survey {
     private mutating func reportTableEnd(_ index: UInt64, at position: UInt64, _ report: inout CheckReport) {
         let fault = QCOW2EntryFault(
             found: "one that is longer than it may be, or reaches behind the table's or the file's end",
-            expected: "an entry with at most \(Self.maximumExtraLength) bytes of extra data, in a table of at most "
-                + "\(Self.maximumTableLength) bytes that ends before the file does, at \(source.length)",
+            expected:
+                "an entry with at most \(ImageLimits.QCOW2.snapshotExtraLength) bytes of extra data, in a table of at most "
+                + "\(ImageLimits.QCOW2.snapshotTableLength) bytes that ends before the file does, at \(source.length)",
             consequence: "this snapshot and those behind it are lost, and their clusters count as leaks")
-        reject("entry \(index) of the \(header.snapshotCount) of the snapshot table", fault, at: position, &report)
+        let count = header.snapshotCount
+        reject("entry \(index) of the \(count) of the snapshot table", fault, at: position, &report)
     }
 
     private mutating func surveySnapshot(
         _ index: UInt64, l1Offset: UInt64, l1Count: UInt64, entryAt position: UInt64, _ report: inout CheckReport
     ) throws(ImageError) {
-        guard l1Count <= QCOW2Tables.maximumL1Length / QCOW2Tables.entryLength else {
+        guard l1Count <= ImageLimits.QCOW2.l1TableLength / QCOW2Tables.entryLength else {
             let fault = QCOW2EntryFault(
                 found: "\(l1Count) entries",
-                expected: "at most \(QCOW2Tables.maximumL1Length / QCOW2Tables.entryLength)",
+                expected: "at most \(ImageLimits.QCOW2.l1TableLength / QCOW2Tables.entryLength)",
                 consequence: "the snapshot can't be read, and its clusters count as leaks")
             reject("the length of the L1 table of snapshot \(index)", fault, at: position + 8, &report)
             return
         }
         let range = FileRange(l1Offset, length: l1Count * QCOW2Tables.entryLength)
-        guard own(range, "the L1 table of snapshot \(index)", &report, from: position) else { return }
+        guard ownTable(range, "the L1 table of snapshot \(index)", &report, from: position) else { return }
         try surveyL1(at: l1Offset, count: l1Count, snapshot: index, &report)
     }
 }

@@ -20,37 +20,8 @@ struct QCOW2Survey: Sendable {
         var offset: UInt64
     }
 
-    /// The entry of the active L1 table that points at an L2 table.
-    struct ActiveEntry: Sendable {
-        var l1Index: UInt64
-        var isCopied: Bool
-
-        /// The entry as it stands there, but for reserved bits.
-        func entry(of table: L2Table) -> UInt64 { table.offset | (isCopied ? QCOW2Tables.copiedFlag : 0) }
-    }
-
-    /// An L2 table that is within the file.
-    struct L2Table: Sendable {
-        var offset: UInt64
-        /// How many L1 entries point at it, those of snapshots included.
-        var references: UInt32 = 0
-        /// The first entry of the active L1 table that points at it.
-        var active: ActiveEntry?
-        /// The clusters that its entries touch are within these.
-        var touched: Range<UInt64> = .max..<(.max)
-    }
-
     /// Clusters of one window of the counting walk.
     static let windowCapacity: UInt64 = 4 << 20
-    /// L2 tables, windows and regions that are remembered at most, of each.
-    private static let maximumRecords = 4 << 20
-    /// In bytes: the table of QEMU's largest bitmap (`BME_MAX_TABLE_SIZE`), the longest thing that stands in one piece.
-    ///
-    /// It is within two windows.
-    private static let longestRegion: UInt64 = 1 << 30
-    /// Table entries that are looked at before the check gives up: no image of a real disk comes near it, but tables that
-    /// are shared a million times over could keep a checker busy for years.
-    private static let maximumWork: UInt64 = 1 << 34
 
     let header: QCOW2Header
     let source: any ImageSource
@@ -73,7 +44,9 @@ struct QCOW2Survey: Sendable {
     /// Corruptions of flags of sole references that no refcount decides.
     private(set) var flagFaults = 0
     private var refcountTableIsLost = false
-    private var tablesByOffset: [UInt64: L2Table] = [:]
+    /// L1 tables and tables of bitmaps, by their place and apart from each other.
+    private var walkedTables: [FileRange] = []
+    private var found = QCOW2TableList()
     private var lastWindow = UInt64.max
     private var work: UInt64 = 0
 
@@ -93,7 +66,7 @@ struct QCOW2Survey: Sendable {
 
     mutating func run(_ report: inout CheckReport) throws(ImageError) {
         own(FileRange(0, length: min(header.clusterSize, source.length)), "the header", &report, from: 0)
-        if own(header.l1Range, "the L1 table", &report, from: 40) {
+        if ownTable(header.l1Range, "the L1 table", &report, from: 40) {
             try surveyL1(at: header.l1Offset, count: header.l1EntryCount, snapshot: nil, &report)
         }
         if own(header.refcountTableRange, "the refcount table", &report, from: 48) {
@@ -108,10 +81,9 @@ struct QCOW2Survey: Sendable {
         }
         try surveySnapshots(&report)
         try surveyBitmaps(&report)
-        tables = tablesByOffset.values.sorted {
-            ($0.active?.l1Index ?? .max, $0.offset) < ($1.active?.l1Index ?? .max, $1.offset)
-        }
-        tablesByOffset = [:]
+        mergeTables(&report)
+        try spend(0)
+        tables = found.takeOnDiskOrder()
         for index in tables.indices { try surveyL2(index, &report) }
         report.imageEnd = FileOffset(clusterCount * header.clusterSize)
     }
@@ -121,13 +93,16 @@ struct QCOW2Survey: Sendable {
     /// Counts work against the bound.
     mutating func spend(_ amount: UInt64) throws(ImageError) {
         work += amount
-        guard work <= Self.maximumWork, windows.count <= Self.maximumRecords,
-            tablesByOffset.count <= Self.maximumRecords
+        let records = ImageLimits.QCOW2.recordCount
+        // Each window counts with all its clusters, so more of them could not be counted.
+        let mostWindows = ImageLimits.QCOW2.checkedEntries / Self.windowCapacity
+        guard work <= ImageLimits.QCOW2.checkedEntries, windows.count <= mostWindows, regions.count <= records,
+            found.tables.count <= records * 5 / 4
         else {
             throw ImageError(
                 .limitExceeded,
                 "the tables of this image refer to more than a disk can have, or to the same clusters over and over; the "
-                    + "check was given up after \(Self.maximumWork) entries", path: source.name)
+                    + "check was given up after \(ImageLimits.QCOW2.checkedEntries) entries", path: source.name)
         }
     }
 
@@ -142,25 +117,53 @@ struct QCOW2Survey: Sendable {
 
     /// A corruption by which some references are not known.
     mutating func reject(
-        _ subject: String, _ fault: QCOW2EntryFault, at place: UInt64, guest: GuestOffset? = nil,
+        _ subject: @autoclosure () -> String, _ fault: QCOW2EntryFault, at place: UInt64, guest: GuestOffset? = nil,
         _ report: inout CheckReport
     ) {
         if firstUnknown == nil { firstUnknown = FileOffset(place) }
         report.add(
-            .corruption, subject, is: fault.found, expected: fault.expected, fault.consequence, at: FileOffset(place),
+            .corruption, subject(), is: fault.found, expected: fault.expected, fault.consequence, at: FileOffset(place),
             guest: guest)
+    }
+
+    /// Takes a table in that nothing else may be in, before it is walked: the same table named over and over would be walked each
+    /// time.
+    ///
+    /// - Returns: false, with a corruption, where it shares bytes with another one.
+    mutating func ownTable(_ range: FileRange, _ name: String, _ report: inout CheckReport, from place: UInt64) -> Bool
+    {
+        guard !range.isEmpty, bounds.isHeld(range) else { return own(range, name, &report, from: place) }
+        // They are apart from each other, so those that end behind the start of this one begin with the first that may share.
+        var (low, high) = (0, walkedTables.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if walkedTables[middle].end > range.start { high = middle } else { low = middle + 1 }
+        }
+        if low < walkedTables.count, walkedTables[low].start < range.end {
+            let other = walkedTables[low]
+            let fault = QCOW2EntryFault(
+                found: "\(range.start.bytes), of \(range.length) bytes",
+                expected: "one apart from the \(other.length) bytes of the table at \(other.start.bytes)",
+                consequence: "what is written to one changes the other")
+            reject("the place of \(name)", fault, at: place, &report)
+            return false
+        }
+        guard own(range, name, &report, from: place) else { return false }
+        walkedTables.insert(range, at: low)
+        return true
     }
 
     /// Takes a region in, where it is within the file and at a cluster; all else is a corruption.
     @discardableResult
     mutating func own(_ range: FileRange, _ name: String, _ report: inout CheckReport, from place: UInt64) -> Bool {
         let isRefcounts = place == 48
-        guard bounds.isHeld(range), range.start.bytes % header.clusterSize == 0, range.length <= Self.longestRegion
+        guard bounds.isHeld(range), range.start.bytes % header.clusterSize == 0,
+            range.length <= ImageLimits.QCOW2.regionLength
         else {
             let fault = QCOW2EntryFault(
                 found: "\(range.start.bytes), of \(range.length) bytes",
                 expected:
-                    "a multiple of the cluster size \(header.clusterSize), and at most \(Self.longestRegion) bytes, all "
+                    "a multiple of the cluster size \(header.clusterSize), and at most \(ImageLimits.QCOW2.regionLength) bytes, all "
                     + "before the file's end at \(source.length)",
                 consequence: isRefcounts
                     ? "nobody knows which clusters are free; 'lathe check --repair all' counts them anew"
@@ -232,23 +235,29 @@ extension QCOW2Survey {
     private mutating func take(
         _ l2Offset: UInt64, _ entry: UInt64, _ index: UInt64, snapshot: UInt64?, _ report: inout CheckReport
     ) throws(ImageError) {
-        var table = tablesByOffset[l2Offset] ?? L2Table(offset: l2Offset)
-        table.references = min(table.references, .max - 1) + 1
-        if snapshot == nil {
-            if let first = table.active {
-                report.add(
-                    .corruption, "L1 entry \(index)",
-                    is: "the place of the L2 table at \(l2Offset), as entry "
-                        + "\(first.l1Index) is", expected: "a table that no other entry has",
-                    "two parts of the disk show the same bytes", at: FileOffset(header.l1Offset + index * 8),
-                    guest: GuestOffset(index * bounds.rules.coverage))
-            } else {
-                table.active = ActiveEntry(l1Index: index, isCopied: entry & QCOW2Tables.copiedFlag != 0)
-            }
+        let active = snapshot == nil ? ActiveEntry(l1Index: index, isCopied: entry & QCOW2Tables.copiedFlag != 0) : nil
+        let (l1Offset, coverage) = (header.l1Offset, bounds.rules.coverage)
+        found.add(L2Table(offset: l2Offset, active: active)) { first, second in
+            Self.reportShared(first, second, l1Offset, coverage, &report)
         }
-        tablesByOffset[l2Offset] = table
         note(l2Offset / header.clusterSize)
         try spend(1)
+    }
+
+    private mutating func mergeTables(_ report: inout CheckReport) {
+        let (l1Offset, coverage) = (header.l1Offset, bounds.rules.coverage)
+        found.merge { first, second in Self.reportShared(first, second, l1Offset, coverage, &report) }
+    }
+
+    private static func reportShared(
+        _ first: L2Table, _ second: L2Table, _ l1Offset: UInt64, _ coverage: UInt64, _ report: inout CheckReport
+    ) {
+        guard let before = first.active?.l1Index, let index = second.active?.l1Index else { return }
+        report.add(
+            .corruption, "L1 entry \(index)",
+            is: "the place of the L2 table at \(first.offset), as entry \(before) is",
+            expected: "a table that no other entry has", "two parts of the disk show the same bytes",
+            at: FileOffset(l1Offset + index * QCOW2Tables.entryLength), guest: GuestOffset(index * coverage))
     }
 
     /// Checks the entries of an L2 table and finds which clusters they touch.
@@ -299,7 +308,7 @@ extension QCOW2Survey {
                 expected = offset + header.clusterSize
             }
         }
-        tables[tableIndex].touched = min(lowest, end)..<end
+        tables[tableIndex].touch(min(lowest, end)..<end)
         try spend(seen + 1)
     }
 

@@ -18,13 +18,6 @@ enum QCOW2Tables {
     static let reservedL2Bits: UInt64 = 0x3F00_0000_0000_01FE
     static let reservedRefcountTableBits: UInt64 = 0x1FF
 
-    /// QEMU's `QCOW_MAX_L1_SIZE`, in bytes.
-    static let maximumL1Length: UInt64 = 32 << 20
-    /// QEMU's `QCOW_MAX_REFTABLE_SIZE`, in bytes.
-    static let maximumRefcountTableLength: UInt64 = 8 << 20
-    /// QEMU's `QCOW_MAX_SNAPSHOTS`.
-    static let maximumSnapshotCount: UInt64 = 65536
-
     /// How many entries are read at once.
     private static let sliceCount: UInt64 = 8 << 10
 

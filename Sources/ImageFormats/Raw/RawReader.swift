@@ -11,7 +11,7 @@ public struct RawReader: ImageReader {
 
     public init(source: any ImageSource) throws(ImageError) {
         contentLength = source.length
-        guard let whole = contentLength.roundedUp(toMultipleOf: sectorSize), whole <= UInt64(Int64.max) else {
+        guard let whole = contentLength.roundedUp(toMultipleOf: sectorSize), whole <= ImageLimits.virtualSize else {
             throw ImageError(
                 .limitExceeded, "the file has \(contentLength) bytes, more than a disk can have", path: source.name)
         }

@@ -23,7 +23,7 @@ struct RawPackageMembers: Sendable {
     /// - Throws: `unsupported` for a gzip file of another program; `corrupt`, `truncated`, `limit-exceeded`.
     init(source: any ImageSource) throws(ImageError) {
         header = try Self.header(in: source)
-        guard header.size <= UInt64(Int64.max) - TarHeader.recordSize else {
+        guard header.size <= ImageLimits.virtualSize - TarHeader.recordSize else {
             throw ImageError(
                 .limitExceeded, "the archive says \(header.size) bytes, more than a disk can have", path: source.name)
         }

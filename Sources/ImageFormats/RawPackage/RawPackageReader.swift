@@ -8,7 +8,8 @@ public struct RawPackageReader: ImageReader {
 
     public init(source: any ImageSource) throws(ImageError) {
         members = try RawPackageMembers(source: source)
-        guard let whole = members.header.size.roundedUp(toMultipleOf: sectorSize), whole <= UInt64(Int64.max) else {
+        guard let whole = members.header.size.roundedUp(toMultipleOf: sectorSize), whole <= ImageLimits.virtualSize
+        else {
             throw ImageError(
                 .limitExceeded, "the archive says \(members.header.size) bytes, more than a disk can have",
                 path: source.name)

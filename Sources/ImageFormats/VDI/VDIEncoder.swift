@@ -27,11 +27,11 @@ public struct VDIEncoder: ImageEncoder {
 
         virtualSize = parameters.virtualSize
         blockCount = virtualSize.dividedRoundingUp(by: Self.blockSize)
-        guard blockCount <= VDITables.maximumBlockCount else {
+        guard blockCount <= ImageLimits.VDI.blockCount else {
             throw ImageError(
                 .limitExceeded,
                 "a disk of \(virtualSize) bytes is too large for vdi, which holds at most "
-                    + "\(VDITables.maximumBlockCount * Self.blockSize) bytes; convert to qcow2 or raw")
+                    + "\(ImageLimits.VDI.blockCount * Self.blockSize) bytes; convert to qcow2 or raw")
         }
         let mapLength = blockCount * VDITables.entryLength
         dataOffset = Self.alignment + mapLength.dividedRoundingUp(by: Self.alignment) * Self.alignment

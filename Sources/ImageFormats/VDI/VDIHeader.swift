@@ -130,7 +130,7 @@ extension VDIHeader {
                 "this VDI is a \(type.name) image with the parent \(uuidText(littleEndianFields: linkageUUID)); a differencing "
                     + "image has one, and no other has", 424)
         }
-        guard blockSize.nonzeroBitCount == 1, VDITables.blockSizes.contains(blockSize) else {
+        guard blockSize.nonzeroBitCount == 1, ImageLimits.VDI.blockSize.contains(blockSize) else {
             throw refusal(
                 .corrupt, "VDI block size is \(blockSize), expected a power of two from 128 KiB to 128 MiB", 376)
         }
@@ -140,9 +140,9 @@ extension VDIHeader {
                 "VDI has \(blockCount) blocks, but \(diskSize) bytes in blocks of \(blockSize) need "
                     + "\(diskSize.dividedRoundingUp(by: blockSize))", 384)
         }
-        guard blockCount <= VDITables.maximumBlockCount else {
+        guard blockCount <= ImageLimits.VDI.blockCount else {
             throw refusal(
-                .limitExceeded, "VDI has \(blockCount) blocks; at most \(VDITables.maximumBlockCount) can be", 384)
+                .limitExceeded, "VDI has \(blockCount) blocks; at most \(ImageLimits.VDI.blockCount) can be", 384)
         }
         guard mapOffset >= Self.encodedLength - 56, mapOffset % 4 == 0 else {
             throw refusal(.corrupt, "VDI block map at \(mapOffset) lies in the header", 340)

@@ -8,10 +8,6 @@ enum VDITables {
     static let freeBlock: UInt32 = 0xFFFF_FFFF
     /// `VDI_IMAGE_BLOCK_ZERO`: reads as zero, whatever a parent holds.
     static let zeroBlock: UInt32 = 0xFFFF_FFFE
-    /// What VirtualBox opens.
-    static let blockSizes: ClosedRange<UInt64> = 128 << 10...128 << 20
-    /// QEMU's `VDI_BLOCKS_IN_IMAGE_MAX`, by which a map stays below 2 GiB.
-    static let maximumBlockCount: UInt64 = 0x1FFF_FF80
 
     /// How many entries are read at once.
     private static let sliceCount: UInt64 = 16 << 10

@@ -20,7 +20,9 @@ extension VHDChecker {
         _ tables: VHDTables, _ copies: VHDFooterCopies, locators: [FileRange], virtualSize: UInt64,
         isDifferencing: Bool, in source: any ImageSource, _ report: inout CheckReport
     ) throws(ImageError) {
-        let metadata = tables.metadata + locators
+        let names = ["the footer's copy", "the dynamic header", "the block allocation table"]
+        let owned = zip(names, tables.metadata) + locators.map { ("a parent locator", $0) }
+        let metadata = owned.map(\.1)
         let blockCount = virtualSize.dividedRoundingUp(by: tables.blockSize)
         report.totalUnits = blockCount
         report.imageEnd = metadata.map(\.end).max() ?? FileOffset(0)
@@ -41,7 +43,7 @@ extension VHDChecker {
                     expected: "\(hex(VHDTables.unusedEntry)), since the disk has \(blockCount) blocks",
                     "the block is never read", at: tables.entryOffset(of: block))
             }
-            if checkPlace(range, of: block, guest, tables, locators, dataLimit: copies.dataLimit, &report) {
+            if checkPlace(range, of: block, guest, tables, apartFrom: owned, dataLimit: copies.dataLimit, &report) {
                 places.append(Place(entry: entry, block: block))
             }
             return true
@@ -54,15 +56,14 @@ extension VHDChecker {
 
     /// Whether a block lies clear of the metadata and within the file.
     private static func checkPlace(
-        _ range: FileRange, of block: UInt64, _ guest: GuestOffset, _ tables: VHDTables, _ locators: [FileRange],
-        dataLimit: FileOffset, _ report: inout CheckReport
+        _ range: FileRange, of block: UInt64, _ guest: GuestOffset, _ tables: VHDTables,
+        apartFrom owned: [(String, FileRange)], dataLimit: FileOffset, _ report: inout CheckReport
     ) -> Bool {
-        let names = ["the footer's copy", "the dynamic header", "the block allocation table"]
-        let owned = zip(names, tables.metadata) + locators.map { ("a parent locator", $0) }
-        let found = "a block at bytes \(range.start.bytes) to \(range.end.bytes)"
+        // Only for what is found: there may be millions of blocks.
+        func found() -> String { "the place of a block at bytes \(range.start.bytes) to \(range.end.bytes)" }
         for (name, metadata) in owned where VHDTables.overlap(metadata, range) {
             report.add(
-                .corruption, "table entry \(block)", is: "the place of \(found)",
+                .corruption, "table entry \(block)", is: found(),
                 expected: "one apart from \(name) at bytes \(metadata.start.bytes) to \(metadata.end.bytes)",
                 "the guest reads what it never wrote, and its writes destroy the disk",
                 at: tables.entryOffset(of: block),
@@ -71,7 +72,7 @@ extension VHDChecker {
         }
         guard range.end <= dataLimit else {
             report.add(
-                .corruption, "table entry \(block)", is: "the place of \(found)",
+                .corruption, "table entry \(block)", is: found(),
                 expected: "one before the end of the data at \(dataLimit.bytes)",
                 "the file was cut short or the entry is damaged, and the guest's bytes there are lost",
                 at: tables.entryOffset(of: block), guest: guest)

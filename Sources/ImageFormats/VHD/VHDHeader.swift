@@ -80,14 +80,14 @@ extension VHDHeader {
         func refusal(_ code: ImageError.Code, _ message: String, _ field: UInt64) -> ImageError {
             ImageError(code, message, path: source.name, offset: FileOffset(offset + field))
         }
-        guard blockSize.nonzeroBitCount == 1, VHDTables.blockSizes.contains(blockSize) else {
+        guard blockSize.nonzeroBitCount == 1, ImageLimits.VHD.blockSize.contains(blockSize) else {
             throw refusal(.corrupt, "VHD block size is \(blockSize), expected a power of two from 4 KiB to 256 MiB", 32)
         }
-        guard maxTableEntries <= VHDTables.maximumEntryCount else {
+        guard maxTableEntries <= ImageLimits.VHD.tableEntries else {
             throw refusal(
                 .limitExceeded,
                 "the VHD's block allocation table has \(maxTableEntries) entries; Lathe reads at most "
-                    + "\(VHDTables.maximumEntryCount)", 28)
+                    + "\(ImageLimits.VHD.tableEntries)", 28)
         }
         let needed = virtualSize.dividedRoundingUp(by: blockSize)
         guard maxTableEntries >= needed else {

@@ -16,10 +16,6 @@ struct VHDTables: Hashable, Sendable {
     static let entryLength: UInt64 = 4
     /// The entry of a block that has no place.
     static let unusedEntry: UInt32 = 0xFFFF_FFFF
-    /// 4 KiB is the least that fills a byte of the bitmap; no writer is known to go below 512 KiB or above 2 MiB.
-    static let blockSizes: ClosedRange<UInt64> = 4 << 10...256 << 20
-    /// Enough for the largest disk in blocks of 512 KiB; it bounds what a checker holds.
-    static let maximumEntryCount: UInt64 = 4 << 20
     /// The sectors of the largest VHD, 2040 GiB.
     ///
     /// Entries of 32 bits reach 2048 GiB, bitmaps and tables included.

@@ -144,7 +144,7 @@ extension VMDKHeader {
                 "the newline bytes of the VMDK header are \(newlineBytes), expected \(Self.newlineTest): the file was "
                     + "transferred as text; transfer it again as binary", Self.newlineTestOffset)
         }
-        guard capacity <= UInt64(Int64.max) / sectorSize else {
+        guard capacity <= ImageLimits.virtualSize / sectorSize else {
             throw refusal(.limitExceeded, "VMDK capacity is \(capacity) sectors, more than a disk can have", 12)
         }
         guard grainSize.nonzeroBitCount == 1, VMDKTables.grainSizes.contains(grainSize) else {

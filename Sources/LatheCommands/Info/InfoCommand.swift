@@ -117,7 +117,8 @@ struct InfoReport: Encodable {
         if let clusterSize { lines.append("cluster_size: \(clusterSize)") }
         if !details.isEmpty {
             lines.append("Format specific information:")
-            lines += details.map { "    \($0.key): \(DetailValue(value: $0.value).text)" }
+            // Names are the image's own words, and a terminal must not take them for commands.
+            lines += details.map { "    \($0.key): \(ReferencedName.shown(DetailValue(value: $0.value).text))" }
         }
         return lines.joined(separator: "\n")
     }
