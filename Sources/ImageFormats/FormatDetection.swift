@@ -98,7 +98,6 @@ extension FormatDetection {
         (.vmdk, "a vmdk header (COWD)", 0, Array("COWD".utf8)),
         // 0xCAFEBABE in 64 bits, little-endian.
         (.vmdk, "a vmdk header (seSparse)", 0, [0xBE, 0xBA, 0xFE, 0xCA, 0, 0, 0, 0]),
-        (.vmdk, "a vmdk descriptor", 0, Array("# Disk DescriptorFile".utf8)),
         // VDI_IMAGE_SIGNATURE, little-endian.
         (.vdi, "a vdi header", VDIHeader.signatureOffset, [0x7F, 0x10, 0xDA, 0xBE]),
         (.vhd, "a vhd footer", 0, VHDFooter.cookie),
@@ -117,6 +116,7 @@ extension FormatDetection {
         for (format, what, offset, magic) in heads where head.dropFirst(offset).starts(with: magic) {
             found.append(Signature(format: format, what: what, offset: FileOffset(UInt64(offset))))
         }
+        if VMDKDescriptor.begins(head) { found.append(Signature(format: .vmdk, what: "a vmdk descriptor")) }
         if let package = gzip(head) { found.append(package) }
         if let image = try appleImage(in: source) { found.append(image) }
         // A dynamic vhd has the same footer at both ends, and is one format.

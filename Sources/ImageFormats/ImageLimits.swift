@@ -58,4 +58,21 @@ public enum ImageLimits {
         /// `cBlocks`: QEMU's `VDI_BLOCKS_IN_IMAGE_MAX`, by which a map stays below 2 GiB.
         static let blockCount: UInt64 = 0x1FFF_FF80
     }
+
+    public enum VMDK {
+        /// The text of a descriptor, in bytes: as much as QEMU reads.
+        static let descriptorLength: UInt64 = 1 << 20
+        /// Lines of a descriptor; what programs write has some 20, and one for each extent.
+        static let descriptorLines = 8192
+        /// Extents: 8 TiB in pieces of 2 GiB. As many files may be open for one disk.
+        public static let extents = 4096
+        /// The size of an seSparse extent, in sectors: 64 TiB, the most that ESXi makes.
+        static let seSparseCapacity: UInt64 = 1 << 37
+        /// Empty grain tables that are remembered while one range is mapped, so that naming one again costs no reading.
+        static let emptyTables = 4096
+        /// Grain tables that a checker reads out of the order of their directory: those of 2 TiB of disk.
+        static let unorderedTables = 65_536
+        /// How far before the end of a stream its footer is looked for, in bytes, behind which only zeros may be.
+        static let footerSearch: UInt64 = 64 << 10
+    }
 }

@@ -59,13 +59,19 @@ extension ImageReader {
     public static func open(
         _ source: any ImageSource, _ references: any ReferencedFiles, snapshot: SnapshotSelection?
     ) throws(ImageError) -> OpenedImage {
-        if let snapshot {
-            throw ImageError(
-                .invalidOption,
-                "the snapshot \(snapshot) can't be in this image: of the formats that Lathe reads, only qcow2 has "
-                    + "internal snapshots", path: source.name)
-        }
+        try requireNone(snapshot, in: source)
         return OpenedImage(reader: try Self(source: source), source: source)
+    }
+
+    /// Refuses to look for a snapshot in a format that has none.
+    ///
+    /// - Throws: `invalid-option`.
+    static func requireNone(_ snapshot: SnapshotSelection?, in source: any ImageSource) throws(ImageError) {
+        guard let snapshot else { return }
+        throw ImageError(
+            .invalidOption,
+            "the snapshot \(snapshot) can't be in this image: of the formats that Lathe reads, only qcow2 has "
+                + "internal snapshots", path: source.name)
     }
 
     public func openParent(_ references: any ReferencedFiles, of source: any ImageSource) throws(ImageError)

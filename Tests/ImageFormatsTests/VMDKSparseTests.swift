@@ -6,7 +6,7 @@ import Testing
 @testable import ImageFormats
 
 /// Counts the bytes that are read of a file in memory.
-private final class CountingSource: ImageSource {
+final class CountingSource: ImageSource {
     let memory: SparseMemory
     let count = Mutex<UInt64>(0)
 

@@ -124,9 +124,9 @@ import Testing
         }
     }
 
-    @Test func aStreamWithoutItsEndIsRefused() throws {
+    @Test func aStreamWithoutItsFooterIsRefused() throws {
         let image = try Self.image(units: [5])
-        for length in [image.memory.length - 512, image.memory.length + 512, 1024] {
+        for length in [image.memory.length - 1024, image.memory.length + (64 << 10), 1024] {
             var cut = image
             cut.memory.truncate(to: length)
             #expect(VMDKTests.refusal(cut.memory)?.code == .truncated, "\(length)")
@@ -138,6 +138,45 @@ import Testing
         damaged = image
         damaged.memory.write([UInt8](repeating: 0xFF, count: 8), at: image.memory.length - 1024 + 56)
         #expect(VMDKTests.refusal(damaged.memory)?.code == .corrupt)
+    }
+
+    /// The end-of-stream marker is all zero: where it is cut off, or more zeros follow, the footer is still the last that is not.
+    @Test(arguments: [-512, -500, -1, 1, 511, 512, 3584, 60 << 10]) func aFileThatEndsElsewhereIsReadAndToldOf(by: Int)
+        throws
+    {
+        let image = try Self.image(units: [5])
+        let extents = try image.extents(.vmdk)
+        var other = image
+        other.memory.truncate(to: UInt64(Int(image.memory.length) + by))
+        #expect(try other.extents(.vmdk) == extents)
+        let report = Self.check(other)
+        #expect(report.corruptions == 1 && report.incomplete == nil)
+        #expect(report.findings.first?.message.contains("end-of-stream") == true)
+    }
+
+    /// Type 4 is written by vSphere and documented nowhere.
+    @Test func markersOfUnknownTypesArePassedOver() throws {
+        let image = try Self.image(units: [5])
+        var memory = image.memory
+        let table = memory[129 * 512..<image.memory.length]
+        memory.write(Self.marker(sectors: 2, type: 4) + [UInt8](repeating: 0, count: 496 + 1024), at: 129 * 512)
+        memory.write(table, at: 132 * 512)
+        // The table is 3 sectors further, and the directory and the footer.
+        memory.write([133], at: 138 * 512)
+        memory.write([138], at: 140 * 512 + 56)
+        var moved = image
+        moved.memory = memory
+        #expect(try moved.extents(.vmdk) == image.extents(.vmdk))
+        #expect(Self.check(moved).findings.isEmpty, "\(Self.check(moved).findings)")
+    }
+
+    @Test func whereHeaderAndFooterDifferTheFooterHolds() throws {
+        var image = try Self.image(size: 20 << 20, units: [5])
+        let extents = try image.extents(.vmdk)
+        image.memory.write([0, 0x20, 0, 0], at: 12)
+        #expect(try FormatCatalog.reader(for: .vmdk, source: image.memory).virtualSize == 20 << 20)
+        #expect(try image.extents(.vmdk) == extents)
+        #expect(Self.check(image).findings.first?.message.contains("header and footer") == true)
     }
 
     @Test func headerAndFooterThatDifferAreACorruption() throws {

@@ -30,7 +30,7 @@ struct QCOW2Layout: Sendable {
         let clusterSize = try options.takeSize(
             "cluster_size", default: 1 << UInt64(Self.standardClusterBits),
             rule: "a power of two from 512 to 2M",
-            where: { $0.nonzeroBitCount == 1 && QCOW2Header.clusterBitsRange.contains(UInt32($0.trailingZeroBitCount)) }
+            where: { $0.nonzeroBitCount == 1 && ImageLimits.QCOW2.clusterBits.contains(UInt32($0.trailingZeroBitCount)) }
         )
         let refcountBits = try options.take("refcount_bits", oneOf: ["16", "1", "2", "4", "8", "32", "64"])
         let isExtended =
@@ -108,7 +108,7 @@ struct QCOW2Layout: Sendable {
     private static func requireShortL1(_ header: QCOW2Header) throws(ImageError) {
         let maximum = ImageLimits.QCOW2.l1TableLength / QCOW2Tables.entryLength
         guard header.l1EntryCount > maximum else { return }
-        let isLargest = header.clusterBits == QCOW2Header.clusterBitsRange.upperBound && !header.hasExtendedL2
+        let isLargest = header.clusterBits == ImageLimits.QCOW2.clusterBits.upperBound && !header.hasExtendedL2
         throw ImageError(
             .limitExceeded,
             "a disk of \(header.diskSize) bytes is too large for qcow2 with clusters of \(header.clusterSize) bytes"

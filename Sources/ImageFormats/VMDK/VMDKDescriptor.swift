@@ -2,26 +2,14 @@ import ImageModel
 
 /// The text that says what a VMDK is: key=value lines, the extents, and the disk data base (`ddb.` lines).
 ///
+/// It stands in a sparse extent, or in a file of its own beside the extents.
+///
 /// Source: VMware Virtual Disk Format 5.0, "The Text Descriptor".
 struct VMDKDescriptor: Hashable, Sendable {
-    /// As much text as QEMU reads.
-    static let maximumLength: UInt64 = 1 << 20
-    /// Lines that are read; what programs write has some 20.
-    static let maximumLines = 4096
     /// `CID_NOPARENT`.
     static let noParent: UInt32 = 0xFFFF_FFFF
-
-    /// One line of the extent description.
-    struct Extent: Hashable, Sendable {
-        /// `RW`, `RDONLY` or `NOACCESS`.
-        var access: String
-        /// In sectors.
-        var size: UInt64
-        /// `SPARSE` or `FLAT`, for example.
-        var type: String
-        /// The file that holds it; never opened.
-        var fileName: String
-    }
+    /// What a file that is a descriptor begins with, as programs write it.
+    static let firstLine = "# Disk DescriptorFile"
 
     /// `version`; nil where the line is missing.
     var version: String?
@@ -30,44 +18,89 @@ struct VMDKDescriptor: Hashable, Sendable {
     /// `parentCID`.
     var parentContentID: UInt32
     var createType: String
-    /// Whether `parentFileNameHint` is there.
-    var namesParent: Bool
-    var extents: [Extent]
+    /// `parentFileNameHint`; nil where it is missing or empty.
+    var parentName: String?
+    var extents: [VMDKExtentLine]
     /// The `ddb.` lines: name without the prefix, and value.
     var dataBase: [String: String]
     /// The first line that is none of these.
     var strayLine: String?
+
+    /// Sectors of all extents; nil where they are more than a disk can have.
+    var capacity: UInt64? {
+        var sum: UInt64 = 0
+        for extent in extents {
+            let (next, overflow) = sum.addingReportingOverflow(extent.size)
+            guard !overflow, next <= UInt64(Int64.max) / sectorSize else { return nil }
+            sum = next
+        }
+        return sum
+    }
 }
 
 // MARK: - From text
 
 extension VMDKDescriptor {
+    /// Whether the first bytes of a file are those of a descriptor: its first line, or `version=` as the first that is neither
+    /// empty nor a comment.
+    static func begins(_ head: [UInt8]) -> Bool {
+        if head.starts(with: firstLine.utf8) { return true }
+        for line in head.split(separator: UInt8(ascii: "\n")).map(trimmed) {
+            guard let first = line.first, first != UInt8(ascii: "#") else { continue }
+            guard let equals = line.firstIndex(of: UInt8(ascii: "=")) else { return false }
+            return text(trimmed(line[..<equals])).lowercased() == "version"
+        }
+        return false
+    }
+
     /// Reads the descriptor that a header has in front.
     ///
-    /// - Throws: `truncated`, `corrupt` or `limit-exceeded`; see `validate` for what the text must say.
-    init(header: VMDKHeader, source: any ImageSource) throws(ImageError) {
-        try header.validateDescriptorPlace(path: source.name)
+    /// - Returns: nil where there is none: QEMU keeps room for one in the extents of a twoGbMaxExtentSparse disk, and leaves it
+    ///   empty.
+    /// - Throws: `truncated`, `corrupt` or `limit-exceeded`.
+    static func embedded(in source: any ImageSource, _ header: VMDKHeader) throws(ImageError) -> VMDKDescriptor? {
+        guard header.hasDescriptorPlace else { return nil }
         let offset = FileOffset(header.descriptorOffset * sectorSize)
         let bytes = try source.read(FileRange(start: offset, length: header.descriptorSize * sectorSize))
-        // QEMU keeps room for a descriptor in the extents of a twoGbMaxExtentSparse disk, and leaves it empty.
-        if bytes.first == 0 { throw VMDKHeader.withoutDescriptor(path: source.name, at: offset) }
-        try self.init(bytes: bytes.prefix { $0 != 0 }, path: source.name, at: offset)
+        if bytes.first == 0 { return nil }
+        return try VMDKDescriptor(bytes: bytes.prefix { $0 != 0 }, path: source.name, at: offset)
+    }
+
+    /// Reads a file that is a descriptor.
+    ///
+    /// - Throws: `corrupt` or `limit-exceeded`.
+    init(file source: any ImageSource) throws(ImageError) {
+        guard source.length <= ImageLimits.VMDK.descriptorLength else {
+            throw ImageError(
+                .limitExceeded,
+                "the file begins as a VMDK descriptor does, but has \(source.length) bytes, expected a text of at most "
+                    + "\(ImageLimits.VMDK.descriptorLength)", path: source.name)
+        }
+        let bytes = try source.read(FileRange(0, length: source.length))
+        try self.init(bytes: bytes.prefix { $0 != 0 }, path: source.name, at: FileOffset(0))
     }
 
     init(bytes: ArraySlice<UInt8>, path: String, at offset: FileOffset) throws(ImageError) {
         func damage(_ message: String) -> ImageError { ImageError(.corrupt, message, path: path, offset: offset) }
-        let lines = bytes.split(separator: UInt8(ascii: "\n"), maxSplits: Self.maximumLines)
-        guard lines.count <= Self.maximumLines else {
-            throw ImageError(
-                .limitExceeded, "the VMDK descriptor has more than \(Self.maximumLines) lines", path: path,
-                offset: offset)
+        func limit(_ what: String) -> ImageError {
+            ImageError(.limitExceeded, "the VMDK descriptor has more than \(what)", path: path, offset: offset)
+        }
+        let lines = bytes.split(separator: UInt8(ascii: "\n"), maxSplits: ImageLimits.VMDK.descriptorLines)
+        guard lines.count <= ImageLimits.VMDK.descriptorLines else {
+            throw limit("\(ImageLimits.VMDK.descriptorLines) lines")
         }
         extents = []
         dataBase = [:]
         var fields: [String: String] = [:]
         for line in lines.map(trimmed) {
             guard let first = line.first, first != UInt8(ascii: "#") else { continue }
-            if let extent = Extent(line: line) {
+            if let access = VMDKExtentLine.access(of: line) {
+                guard let extent = VMDKExtentLine(line, access) else {
+                    throw damage(
+                        "the line '\(shown(line))' of the VMDK descriptor begins as an extent's, but is not "
+                            + "'ACCESS SECTORS TYPE \"NAME\" OFFSET'; without it, all that follows would be misplaced")
+                }
+                guard extents.count < ImageLimits.VMDK.extents else { throw limit("\(ImageLimits.VMDK.extents) extents") }
                 extents.append(extent)
             } else if let equals = line.firstIndex(of: UInt8(ascii: "=")) {
                 let key = text(trimmed(line[..<equals])).lowercased()
@@ -75,10 +108,11 @@ extension VMDKDescriptor {
                 if key.hasPrefix("ddb.") {
                     dataBase[String(key.dropFirst(4))] = value
                 } else if fields.updateValue(value, forKey: key) != nil {
-                    throw damage("the VMDK descriptor says '\(key)' twice; which one holds can't be told")
+                    throw damage(
+                        "the VMDK descriptor says '\(ReferencedName.shown(key))' twice; which one holds can't be told")
                 }
             } else if strayLine == nil {
-                strayLine = text(line.prefix(80))
+                strayLine = shown(line)
             }
         }
         guard let createType = fields["createtype"] else {
@@ -94,156 +128,76 @@ extension VMDKDescriptor {
         self.createType = createType
         self.contentID = contentID
         parentContentID = parent
-        namesParent = fields["parentfilenamehint"] != nil
+        parentName = fields["parentfilenamehint"].flatMap { $0.isEmpty ? nil : $0 }
     }
+}
 
-    /// Refuses every disk that is not whole in the one file.
+// MARK: - What can be read
+
+extension VMDKDescriptor {
+    /// Disks that are devices of the machine that they were made on, or parts of one.
+    private static let deviceTypes = [
+        "fulldevice", "partitioneddevice", "vmfsrawdevicemap", "vmfspassthroughrawdevicemap", "vmfsrdm", "vmfsrdmp",
+        "vmfsraw",
+    ]
+
+    /// Refuses what Lathe does not read, whatever its extents are.
     ///
-    /// - Throws: `external-reference` where other files would have to be opened; `unsupported`; `corrupt`.
+    /// - Throws: `unsupported`, `corrupt` or `limit-exceeded`.
     func validate(path: String, at offset: FileOffset) throws(ImageError) {
         func refusal(_ code: ImageError.Code, _ message: String) -> ImageError {
             ImageError(code, message, path: path, offset: offset)
         }
-        guard parentContentID == Self.noParent, !namesParent else {
+        guard !Self.deviceTypes.contains(createType.lowercased()) else {
             throw refusal(
-                .externalReference,
-                "this VMDK is a link of a chain whose content is partly in a parent file (parentCID is "
-                    + "\(hex(parentContentID).dropFirst(2)), expected ffffffff); Lathe opens no file that an image names: "
-                    + "merge it with its parent first")
+                .unsupported,
+                "this VMDK (createType '\(ReferencedName.shown(createType))') stands for a device of the machine that it was "
+                    + "made on; copy the device itself")
         }
-        let known = VMDKSubformat.allCases.contains { $0.rawValue.lowercased() == createType.lowercased() }
-        guard known, extents.count <= 1 else {
+        guard !extents.isEmpty else { throw refusal(.corrupt, "the VMDK descriptor names no extent, expected one") }
+        guard capacity != nil else {
+            throw refusal(.limitExceeded, "the extents of the VMDK descriptor have more sectors than a disk can have")
+        }
+        if parentContentID == Self.noParent, let parentName {
             throw refusal(
+                .corrupt,
+                "the VMDK descriptor names a parent, '\(ReferencedName.shown(parentName))', and says that it has none "
+                    + "(parentCID=ffffffff): whether content shows through from there can't be told")
+        }
+        for extent in extents { try extent.validate(path: path, at: offset) }
+    }
+
+    /// Refuses a descriptor that stands in a sparse extent and speaks of more than that one.
+    ///
+    /// - Throws: `external-reference`.
+    func requireOneExtent(path: String, at offset: FileOffset) throws(ImageError) {
+        guard extents.count == 1, extents.first?.kind == .sparse else {
+            throw ImageError(
                 .externalReference,
-                "this VMDK has createType '\(createType)' and \(extents.count) extents; Lathe opens no file that an image "
-                    + "names: convert the disk to monolithicSparse or streamOptimized first")
-        }
-        guard let extent = extents.first else {
-            throw refusal(.corrupt, "the VMDK descriptor names no extent, expected one")
-        }
-        guard extent.type == "SPARSE" else {
-            throw refusal(
-                .externalReference,
-                "the VMDK descriptor has an extent of type \(extent.type), expected SPARSE; Lathe opens "
-                    + "no file that an image names")
-        }
-        guard extent.access != "NOACCESS" else {
-            throw refusal(.unsupported, "the VMDK descriptor has an extent that may not be read (NOACCESS)")
+                "this sparse VMDK has a descriptor inside that speaks of \(extents.count) extents "
+                    + "(\(extents.prefix(3).map(\.type).joined(separator: ", "))), expected only SPARSE, the file itself; Lathe "
+                    + "reads disks of several files by a descriptor that is a file of its own", path: path,
+                offset: offset)
         }
     }
 }
 
-extension VMDKDescriptor.Extent {
-    /// `RW 1234 SPARSE "name"`; nil where the line does not start with an access word, a size and a type.
-    fileprivate init?(line: ArraySlice<UInt8>) {
-        guard let first = line.first, "RrNn".utf8.contains(first) else { return nil }
-        let words = line.split(maxSplits: 3, whereSeparator: isBlank)
-        guard words.count >= 3, let size = UInt64(text(words[1])) else { return nil }
-        access = text(words[0]).uppercased()
-        guard ["RW", "RDONLY", "NOACCESS"].contains(access) else { return nil }
-        self.size = size
-        type = text(words[2]).uppercased()
-        fileName = words.count > 3 ? text(unquoted(trimmed(words[3]))) : ""
-    }
-}
+// MARK: - Bytes of a line
 
-private func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 || byte == 0x0D }
+func isBlank(_ byte: UInt8) -> Bool { byte == 0x20 || byte == 0x09 || byte == 0x0D }
 
-private func trimmed(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+func trimmed(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
     var bytes = bytes.drop(while: isBlank)
     while let last = bytes.last, isBlank(last) { bytes.removeLast() }
     return bytes
 }
 
-private func unquoted(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+func unquoted(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
     let quote = UInt8(ascii: "\"")
     return bytes.count >= 2 && bytes.first == quote && bytes.last == quote ? bytes.dropFirst().dropLast() : bytes
 }
 
-/// Names may be in any encoding; what is not UTF-8 is shown as far as it goes.
-private func text(_ bytes: ArraySlice<UInt8>) -> String { String(decoding: bytes, as: UTF8.self) }
+/// Names may be in any encoding; what is not UTF-8 is shown as far as it goes, and no such file is opened.
+func text(_ bytes: ArraySlice<UInt8>) -> String { String(decoding: bytes, as: UTF8.self) }
 
-// MARK: - To text
-
-/// What of a descriptor is settled before the content is known.
-struct VMDKDescriptorPlan: Hashable, Sendable {
-    /// The extent's name.
-    ///
-    /// It follows no path, so that the same disk is the same bytes wherever it is written; in a disk of one file, no
-    /// program needs it to find that file.
-    static let extentName = "disk.vmdk"
-
-    var subformat: VMDKSubformat
-    var adapter: VMDKAdapter
-    var hardwareVersion: Int
-    /// In sectors.
-    var capacity: UInt64
-
-    /// The text, whose length does not depend on the content.
-    ///
-    /// There is no `ddb.uuid.image`: VirtualBox makes one of its own for an image without, and so takes a second copy of
-    /// the same image, which it refuses where both bring the same.
-    func text(for content: ContentIdentity) -> [UInt8] {
-        let contentID = Self.contentID(content)
-        let geometry = adapter.geometry(sectors: capacity)
-        let longID = (0..<3).map { word32(content.word($0, for: "vmdk.longContentID")) }.joined() + word32(contentID)
-        // RDONLY is what VMware and VirtualBox write for a stream. QEMU takes only RW, but reads no extent line of a disk
-        // in one file; Glance takes both.
-        let access = subformat == .streamOptimized ? "RDONLY" : "RW"
-        let text = """
-            # Disk DescriptorFile
-            version=1
-            CID=\(word32(contentID))
-            parentCID=ffffffff
-            createType="\(subformat.rawValue)"
-
-            # Extent description
-            \(access) \(capacity) SPARSE "\(Self.extentName)"
-
-            # The Disk Data Base
-            #DDB
-
-            ddb.adapterType = "\(adapter.rawValue)"
-            ddb.geometry.cylinders = "\(geometry.cylinders)"
-            ddb.geometry.heads = "\(geometry.heads)"
-            ddb.geometry.sectors = "\(geometry.sectors)"
-            ddb.longContentID = "\(longID)"
-            ddb.virtualHWVersion = "\(hardwareVersion)"
-
-            """
-        return Array(text.utf8)
-    }
-
-    /// A content ID that means nothing else: 0 is none, ffffffff is "no parent", fffffffe is "see the long ID".
-    static func contentID(_ content: ContentIdentity) -> UInt64 {
-        var index: UInt64 = 0
-        while true {
-            let candidate = content.word(index, for: "vmdk.CID") & 0xFFFF_FFFF
-            if isUsable(contentID: candidate) { return candidate }
-            index += 1
-        }
-    }
-
-    static func isUsable(contentID: UInt64) -> Bool { (1...0xFFFF_FFFD).contains(contentID) }
-
-    /// The low 32 bits, as 8 digits.
-    private func word32(_ value: UInt64) -> String { String(hex(UInt32(truncatingIfNeeded: value)).dropFirst(2)) }
-}
-
-/// `createType` of the disks that are one file.
-enum VMDKSubformat: String, CaseIterable, Hashable, Sendable {
-    case monolithicSparse, streamOptimized
-}
-
-/// `ddb.adapterType`: the controller that the guest sees, and with it the geometry.
-enum VMDKAdapter: String, CaseIterable, Hashable, Sendable {
-    case ide, lsilogic, buslogic, legacyESX
-
-    /// Cylinders, heads and sectors a track for a disk of some sectors: whole cylinders, at least one.
-    func geometry(sectors: UInt64) -> (cylinders: UInt64, heads: UInt64, sectors: UInt64) {
-        let heads: UInt64 = self == .ide ? 16 : 255
-        // ATA counts no more than 16383 cylinders, a BIOS's or VMware's 16 bits no more than 65535.
-        let most: UInt64 = self == .ide ? 16383 : 65535
-        return (min(most, max(1, sectors / (heads * 63))), heads, 63)
-    }
-}
+private func shown(_ line: ArraySlice<UInt8>) -> String { ReferencedName.shown(text(line.prefix(80))) }

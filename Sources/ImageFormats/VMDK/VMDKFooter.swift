@@ -4,48 +4,55 @@ import ImageModel
 /// marker, one sector each.
 ///
 /// Source: VMware Virtual Disk Format 5.0, "Stream-Optimized Compressed Sparse Extents".
-enum VMDKFooter {
-    /// Bytes from the footer marker to the end of the file.
-    static let length = 3 * sectorSize
+struct VMDKFooter: Hashable, Sendable {
+    /// What the footer says; it overrides the header.
+    let header: VMDKHeader
+    /// Where its fields are.
+    let offset: FileOffset
 
-    /// File offset of the footer's fields; the file is at least `length` bytes long.
-    static func offset(in source: any ImageSource) -> FileOffset { FileOffset(source.length - 2 * sectorSize) }
+    /// Where the end-of-stream marker ends, which is all zero.
+    var end: UInt64 { offset.bytes + 2 * sectorSize }
 
-    /// The header that holds, checked: the footer where there is one, for it overrides the header.
+    /// Looks for the footer at the end of a file.
     ///
-    /// - Throws: `truncated`, `corrupt`, `unsupported` or `limit-exceeded`.
-    static func effectiveHeader(_ head: VMDKHeader, in source: any ImageSource) throws(ImageError) -> VMDKHeader {
-        try head.validate(path: source.name)
-        try head.validateDescriptorPlace(path: source.name)
-        guard head.directoryOffset == VMDKHeader.directoryAtEnd else { return head }
-        guard source.length >= length + sectorSize else {
+    /// It is the last sector that is not zero, since the end-of-stream marker is: so it is found, too, where that marker was cut
+    /// off, or where whatever stored the file filled it up with zeros.
+    ///
+    /// - Throws: `truncated` where there is none; `corrupt`, `unsupported` or `limit-exceeded` for what it says.
+    init(in source: any ImageSource) throws(ImageError) {
+        guard let offset = try Self.find(in: source) else {
             throw ImageError(
                 .truncated,
-                "the VMDK ends at byte \(source.length), before the footer that its header promises; it is cut "
-                    + "short", path: source.name, offset: FileOffset(56))
+                "there is no footer in front of an end-of-stream marker at the end of the VMDK, where its header promises one; "
+                    + "it is cut short or has bytes behind its end", path: source.name, offset: FileOffset(56))
         }
-        let start = FileOffset(source.length - length)
-        let bytes = try source.read(FileRange(start: start, length: length))
-        let marker = VMDKMarker.metadata(.footer, sectors: 1)
-        guard bytes.starts(with: marker), bytes[marker.count..<Int(sectorSize)].allSatisfy({ $0 == 0 }) else {
-            throw ImageError(
-                .truncated,
-                "there is no footer marker 3 sectors before the end of the VMDK, where its header promises one; "
-                    + "it is cut short or has bytes behind its end", path: source.name, offset: start)
-        }
-        guard bytes[Int(2 * sectorSize)...].allSatisfy({ $0 == 0 }) else {
-            throw ImageError(
-                .corrupt, "the last sector of the VMDK is not the end-of-stream marker, which is all zero",
-                path: source.name, offset: FileOffset(source.length - sectorSize))
-        }
-        let footer = try VMDKHeader(source: source, at: offset(in: source))
-        try footer.validate(path: source.name, at: offset(in: source))
-        try footer.validateDescriptorPlace(path: source.name)
+        let footer = try VMDKHeader(source: source, at: offset)
+        try footer.validate(path: source.name, at: offset)
         guard footer.directoryOffset != VMDKHeader.directoryAtEnd else {
             throw ImageError(
                 .corrupt, "the VMDK footer says that the grain directory is at the end, which it should know",
-                path: source.name, offset: offset(in: source) + 56)
+                path: source.name, offset: offset + 56)
         }
-        return footer
+        header = footer
+        self.offset = offset
+    }
+
+    /// The last sector that is not zero, where a footer marker stands in front of it.
+    private static func find(in source: any ImageSource) throws(ImageError) -> FileOffset? {
+        let length = min(source.length, ImageLimits.VMDK.footerSearch)
+        let start = (source.length - length).roundedDown(toMultipleOf: sectorSize)
+        let tail = try source.read(FileRange(start, length: source.length - start))
+        guard let last = tail.lastIndex(where: { $0 != 0 }) else { return nil }
+        let footer = last - last % Int(sectorSize)
+        let before = footer - Int(sectorSize)
+        // The first sector is the header's.
+        guard before >= 0, start + UInt64(before) >= sectorSize, footer + Int(VMDKHeader.encodedLength) <= tail.count
+        else { return nil }
+        let marker = VMDKMarker.metadata(.footer, sectors: 1)
+        guard tail[before...].starts(with: marker), tail[(before + marker.count)..<footer].allSatisfy({ $0 == 0 })
+        else {
+            return nil
+        }
+        return FileOffset(start + UInt64(footer))
     }
 }

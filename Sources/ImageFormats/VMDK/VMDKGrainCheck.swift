@@ -2,14 +2,25 @@ import ImageModel
 
 /// Walks the grain tables: first every entry for itself, then, in windows of bounded memory, what two of them share.
 struct VMDKGrainCheck {
-    private let header: VMDKHeader
+    /// What the walk must know of the file beside the tables.
+    struct Layout: Sendable {
+        var isCompressed = false
+        /// Whether grains and tables stand at any sector, one behind the other.
+        var isPacked = false
+        /// The sectors in front of the first grain.
+        var overHead: UInt64
+        /// Where the file ends by what stands at its end; nil where the last grain says so.
+        var end: UInt64?
+        /// Whether bytes behind the last grain are too many: some writers make a file longer by many grains at once.
+        var endsWithLastGrain: Bool
+    }
+
     private let tables: VMDKTables
     private let redundant: VMDKTables?
-    /// Whether footer and end-of-stream marker, found by now, are the last of the file.
-    private let hasFooter: Bool
+    private let layout: Layout
 
     /// Where the bytes in use end, in sectors, as far as the walk has seen.
-    private var endSector: UInt64
+    private(set) var endSector: UInt64
     /// Whether everything in the data area came in the order of its places, so that nothing can overlap.
     private var isOrdered = true
     /// Whether the tables stand in the order of the directory, so that no two can overlap.
@@ -18,27 +29,25 @@ struct VMDKGrainCheck {
     private var hasUnalignedGrains = false
     private var previousEnd: UInt64?
 
-    init(header: VMDKHeader, hasFooter: Bool, tables: VMDKTables, redundant: VMDKTables?) {
-        self.hasFooter = hasFooter
-        self.header = header
+    init(_ tables: VMDKTables, redundant: VMDKTables? = nil, _ layout: Layout) {
         self.tables = tables
         self.redundant = redundant
-        endSector = header.overHead
+        self.layout = layout
+        endSector = layout.overHead
     }
 
     mutating func run(in source: any ImageSource, _ report: inout CheckReport) throws(ImageError) {
         report.totalUnits = tables.grainCount
         try walkDirectory(in: source, &report)
         if !hasOrderedTables { try findSharedTables(in: source, &report) }
-        if header.isCompressed {
+        if layout.isPacked {
             if !isOrdered { try findSharedSectors(in: source, &report) }
         } else {
             try findSharedGrains(in: source, &report)
         }
         let end = endSector * sectorSize
-        report.imageEnd = FileOffset(hasFooter ? source.length : min(end, source.length))
-        // Behind its last compressed grain QEMU leaves room for a whole one, which is no fault.
-        if source.length > end, !header.isCompressed {
+        report.imageEnd = FileOffset(min(layout.end ?? end, source.length))
+        if source.length > end, layout.endsWithLastGrain {
             report.add(
                 .leak, "\(source.length - end) bytes behind the last grain belong to nothing", at: FileOffset(end))
         }
@@ -50,7 +59,8 @@ struct VMDKGrainCheck {
         let tables = tables
         let directorySectors = (tables.tableCount * VMDKTables.entryLength).dividedRoundingUp(by: sectorSize)
         endSector = max(endSector, tables.directoryOffset + directorySectors)
-        var holes = FileHoles()
+        var empty = VMDKEmptyTables()
+        var visits = VMDKTableVisits()
         var previousTable: UInt64 = 0
         try tables.forEachDirectoryEntry(of: 0..<tables.tableCount, in: source) { (index, entry) throws(ImageError) in
             guard entry != 0 else { return true }
@@ -63,7 +73,7 @@ struct VMDKGrainCheck {
                     guest: GuestOffset(index * tables.entriesPerTable * tables.grainLength))
                 return true
             }
-            if try !holes.cover(range, of: source) {
+            if visits.isFirst(range), try !empty.contains(range, of: source) {
                 let grains = tables.grains(ofTable: index)
                 let entries = try tables.entries(of: grains, directoryEntry: entry, in: source)
                 for (step, grainEntry) in entries.enumerated() where grainEntry != 0 {
@@ -82,7 +92,7 @@ struct VMDKGrainCheck {
         if start < previousTable { hasOrderedTables = false }
         previousTable = end
         endSector = max(endSector, end)
-        guard start >= header.overHead else { return }
+        guard start >= layout.overHead else { return }
         if let before = previousEnd, start < before { isOrdered = false }
         previousEnd = end
     }
@@ -94,10 +104,10 @@ struct VMDKGrainCheck {
         guard case .sector(let sector) = tables.meaning(of: entry) else { return }
         let guest = GuestOffset(grain * tables.grainLength)
         report.allocatedUnits += 1
-        if header.isCompressed { report.compressedUnits += 1 }
-        guard sector >= header.overHead else {
+        if layout.isCompressed { report.compressedUnits += 1 }
+        guard sector >= layout.overHead else {
             report.add(
-                .corruption, "grain \(grain) is at sector \(sector), inside the \(header.overHead) sectors of metadata",
+                .corruption, "grain \(grain) is at sector \(sector), inside the \(layout.overHead) sectors of metadata",
                 at: place, guest: guest)
             return
         }
@@ -108,7 +118,7 @@ struct VMDKGrainCheck {
         }
         previousEnd = end
         endSector = max(endSector, end)
-        if !header.isCompressed, !isAligned(sector) {
+        if !layout.isPacked, !isAligned(sector) {
             hasUnalignedGrains = true
             report.add(
                 .warning,
@@ -117,7 +127,7 @@ struct VMDKGrainCheck {
         }
     }
 
-    private func isAligned(_ sector: UInt64) -> Bool { (sector - header.overHead) % tables.grainSize == 0 }
+    private func isAligned(_ sector: UInt64) -> Bool { (sector - layout.overHead) % tables.grainSize == 0 }
 
     /// The sector behind a grain; nil, and a finding, where the file does not hold it.
     private func endOfGrain(
@@ -125,7 +135,7 @@ struct VMDKGrainCheck {
         _ report: inout CheckReport
     ) throws(ImageError) -> UInt64? {
         let guest = GuestOffset(grain * tables.grainLength)
-        if header.isCompressed {
+        if layout.isCompressed {
             do throws(ImageError) {
                 return try storedEnd(of: grain, atSector: sector, in: source)
             } catch  where error.code == .corrupt || error.code == .truncated {
@@ -134,7 +144,7 @@ struct VMDKGrainCheck {
             }
         }
         let start = sector * sectorSize
-        let needed = min(tables.grainLength, header.virtualSize - guest.bytes)
+        let needed = min(tables.grainLength, tables.capacity * sectorSize - guest.bytes)
         guard start + needed <= source.length else {
             report.add(
                 .corruption,
@@ -148,6 +158,7 @@ struct VMDKGrainCheck {
     private func storedEnd(of grain: UInt64, atSector sector: UInt64, in source: any ImageSource) throws(ImageError)
         -> UInt64
     {
+        guard layout.isCompressed else { return sector + tables.grainSize }
         let data = try VMDKMarker.grainData(
             atSector: sector, guestSector: grain * tables.grainSize, grainLength: tables.grainLength, in: source)
         return data.end.bytes.dividedRoundingUp(by: sectorSize)
@@ -159,14 +170,17 @@ struct VMDKGrainCheck {
     private func forEachGrain(
         in source: any ImageSource, _ body: (UInt64, UInt64, FileOffset) throws(ImageError) -> Void
     ) throws(ImageError) {
-        var holes = FileHoles()
+        var empty = VMDKEmptyTables()
+        var visits = VMDKTableVisits()
         try tables.forEachDirectoryEntry(of: 0..<tables.tableCount, in: source) { (index, entry) throws(ImageError) in
             let range = tables.tableRange(entry)
-            guard entry != 0, range.end.bytes <= source.length, try !holes.cover(range, of: source) else { return true }
+            guard entry != 0, range.end.bytes <= source.length, visits.isFirst(range),
+                try !empty.contains(range, of: source)
+            else { return true }
             let grains = tables.grains(ofTable: index)
             let entries = try tables.entries(of: grains, directoryEntry: entry, in: source)
             for (step, grainEntry) in entries.enumerated() where grainEntry != 0 {
-                guard case .sector(let sector) = tables.meaning(of: grainEntry), sector >= header.overHead else {
+                guard case .sector(let sector) = tables.meaning(of: grainEntry), sector >= layout.overHead else {
                     continue
                 }
                 let place = range.start + UInt64(step) * VMDKTables.entryLength
@@ -183,14 +197,14 @@ struct VMDKGrainCheck {
         for set in [tables, redundant].compactMap({ $0 }) {
             let directoryEnd = (set.directoryOffset * sectorSize + set.tableCount * VMDKTables.entryLength)
                 .dividedRoundingUp(by: sectorSize)
-            if directoryEnd > header.overHead {
+            if directoryEnd > layout.overHead {
                 body(set.directoryOffset..<directoryEnd, FileOffset(set.directoryOffset * sectorSize))
             }
             try set.forEachDirectoryEntry(of: 0..<set.tableCount, in: source) { (index, entry) throws(ImageError) in
                 let range = set.tableRange(entry)
                 if entry != 0, range.end.bytes <= source.length {
                     let end = range.end.bytes.dividedRoundingUp(by: sectorSize)
-                    if end > header.overHead { body(UInt64(entry)..<end, set.directoryEntryOffset(index)) }
+                    if end > layout.overHead { body(UInt64(entry)..<end, set.directoryEntryOffset(index)) }
                 }
                 return true
             }
@@ -221,12 +235,12 @@ struct VMDKGrainCheck {
     /// Plain grains: a slot is a grain of the data area; two grains that start in one slot overlap.
     private func findSharedGrains(in source: any ImageSource, _ report: inout CheckReport) throws(ImageError) {
         let grainSize = tables.grainSize
-        let slotCount = (endSector - header.overHead).dividedRoundingUp(by: grainSize)
+        let slotCount = (endSector - layout.overHead).dividedRoundingUp(by: grainSize)
         var window: UInt64 = 0
         while window < slotCount {
             var used = UsageWindow(start: window, limit: slotCount)
             try forEachGrain(in: source) { (grain, sector, place) throws(ImageError) in
-                if used.claim((sector - header.overHead) / grainSize) == .alreadyClaimed {
+                if used.claim((sector - layout.overHead) / grainSize) == .alreadyClaimed {
                     report.add(
                         .corruption, "grain \(grain) is at sector \(sector), where another grain is already", at: place,
                         guest: GuestOffset(grain * tables.grainLength))
@@ -237,7 +251,7 @@ struct VMDKGrainCheck {
                 used.forEachUnclaimed { slot in
                     report.add(
                         .leak, "no grain table points at the \(tables.grainLength) bytes here",
-                        at: FileOffset((header.overHead + slot * grainSize) * sectorSize))
+                        at: FileOffset((layout.overHead + slot * grainSize) * sectorSize))
                 }
             }
             window += UsageWindow.capacity
@@ -251,8 +265,8 @@ struct VMDKGrainCheck {
     ) throws(ImageError) {
         var ofTables = UsageWindow(start: window, limit: slotCount)
         try forEachTableInData(in: source) { (sectors, place) in
-            let first = max(sectors.lowerBound, header.overHead) - header.overHead
-            let end = (sectors.upperBound - header.overHead).dividedRoundingUp(by: tables.grainSize)
+            let first = max(sectors.lowerBound, layout.overHead) - layout.overHead
+            let end = (sectors.upperBound - layout.overHead).dividedRoundingUp(by: tables.grainSize)
             for slot in first / tables.grainSize..<end where ofTables.claim(slot) == .claimed {
                 if used.claim(slot) == .alreadyClaimed {
                     report.add(
@@ -263,9 +277,9 @@ struct VMDKGrainCheck {
         }
     }
 
-    /// Compressed grains, packed at any sector: no sector may belong to two of them, or to a grain and a table.
+    /// Grains that are packed at any sector: no sector may belong to two of them, or to a grain and a table.
     private func findSharedSectors(in source: any ImageSource, _ report: inout CheckReport) throws(ImageError) {
-        var window = header.overHead
+        var window = layout.overHead
         while window < endSector {
             var used = UsageWindow(start: window, limit: endSector)
             try forEachGrain(in: source) { (grain, sector, place) throws(ImageError) in
@@ -289,5 +303,23 @@ struct VMDKGrainCheck {
             }
             window += UsageWindow.capacity
         }
+    }
+}
+
+/// Which tables of a directory were visited, so that none that is named over and over is read each time.
+///
+/// Tables that stand in the order of the directory take no memory.
+struct VMDKTableVisits {
+    private var end: UInt64 = 0
+    private var others: Set<UInt64> = []
+
+    /// Whether a table is to be read; false, too, where more of them are out of order than any writer leaves.
+    mutating func isFirst(_ table: FileRange) -> Bool {
+        if table.start.bytes >= end {
+            end = table.end.bytes
+            return true
+        }
+        guard others.count < ImageLimits.VMDK.unorderedTables else { return false }
+        return others.insert(table.start.bytes).inserted
     }
 }

@@ -73,11 +73,8 @@ package struct VMDKHeader: Hashable, Sendable {
 extension VMDKHeader {
     /// Reads the fields at the start of a file; see `validate` for what they must hold.
     ///
-    /// - Throws: `truncated`; `corrupt`, `unsupported` or `external-reference` where it is not a hosted sparse extent.
-    package init(source: any ImageSource) throws(ImageError) {
-        try Self.requireSparseExtent(source)
-        try self.init(source: source, at: FileOffset(0))
-    }
+    /// - Throws: `truncated`; `corrupt` where it is not a hosted sparse extent.
+    package init(source: any ImageSource) throws(ImageError) { try self.init(source: source, at: FileOffset(0)) }
 
     /// Reads the fields at `offset`.
     init(source: any ImageSource, at offset: FileOffset) throws(ImageError) {
@@ -101,28 +98,6 @@ extension VMDKHeader {
         uncleanShutdown = bytes[72] != 0
         newlineBytes = Array(bytes[73..<77])
         compressAlgorithm = bytes.littleEndian(at: 77)
-    }
-
-    /// Tells the other kinds of VMDK by their first bytes, so that the error can say what the file is.
-    private static func requireSparseExtent(_ source: any ImageSource) throws(ImageError) {
-        let start = try source.read(FileRange(0, length: min(source.length, 21)))
-        let refusal: (ImageError.Code, String)
-        if start.starts(with: "# Disk DescriptorFile".utf8) {
-            refusal = (
-                .externalReference,
-                "this is a VMDK descriptor: the disk is in other files that it names, and Lathe opens no file that an "
-                    + "image names; convert the disk to monolithicSparse or streamOptimized first"
-            )
-        } else if start.starts(with: "COWD".utf8) {
-            refusal = (
-                .unsupported, "this is a COWD extent (vmfsSparse) of ESX; Lathe reads hosted sparse extents (KDMV)"
-            )
-        } else if start.starts(with: [0xBE, 0xBA, 0xFE, 0xCA]) {
-            refusal = (.unsupported, "this is a seSparse extent of ESXi; Lathe reads hosted sparse extents (KDMV)")
-        } else {
-            return
-        }
-        throw ImageError(refusal.0, refusal.1, path: source.name, offset: FileOffset(0))
     }
 
     /// What must hold before any grain is looked up.
@@ -162,6 +137,7 @@ extension VMDKHeader {
         guard overHead <= VMDKTables.maximumFileSectors else {
             throw refusal(.corrupt, "VMDK metadata takes \(overHead) sectors, more than a VMDK file can have", 64)
         }
+        try validateDescriptorPlace(refusal)
         try validateCompression(refusal)
     }
 
@@ -183,23 +159,26 @@ extension VMDKHeader {
         }
     }
 
-    static func withoutDescriptor(path: String, at offset: FileOffset) -> ImageError {
-        ImageError(
-            .unsupported,
-            "this VMDK has no descriptor, so it may be one of several extents of a disk; Lathe reads disks in one file",
-            path: path, offset: offset)
-    }
+    /// Whether there is room for a descriptor; the extents of a disk in several files need have none.
+    var hasDescriptorPlace: Bool { descriptorOffset != 0 && descriptorSize != 0 }
 
-    /// Refuses a header without an embedded descriptor, or with one too long to be true.
-    func validateDescriptorPlace(path: String) throws(ImageError) {
-        guard descriptorOffset != 0, descriptorSize != 0 else {
-            throw Self.withoutDescriptor(path: path, at: FileOffset(28))
-        }
-        guard descriptorOffset <= UInt64(UInt32.max), descriptorSize <= VMDKDescriptor.maximumLength / sectorSize else {
-            throw ImageError(
+    /// Where the metadata at the start of the file end at least, in sectors: no grain can stand before.
+    var firstGrainSector: UInt64 { hasDescriptorPlace ? descriptorOffset + descriptorSize : 1 }
+
+    /// Refuses a place of the descriptor that can't be true.
+    ///
+    /// - Throws: `limit-exceeded`.
+    private func validateDescriptorPlace(_ refusal: (ImageError.Code, String, UInt64) -> ImageError)
+        throws(ImageError)
+    {
+        guard hasDescriptorPlace else { return }
+        guard descriptorOffset <= UInt64(UInt32.max),
+            descriptorSize <= ImageLimits.VMDK.descriptorLength / sectorSize
+        else {
+            throw refusal(
                 .limitExceeded,
                 "the VMDK descriptor has \(descriptorSize) sectors at sector \(descriptorOffset), expected at most "
-                    + "\(VMDKDescriptor.maximumLength) bytes", path: path, offset: FileOffset(28))
+                    + "\(ImageLimits.VMDK.descriptorLength) bytes", 28)
         }
     }
 }

@@ -1,31 +1,88 @@
 public import ImageModel
 
-/// Maps the guest's bytes in a VMDK of one file: monolithicSparse or streamOptimized, of version 1 to 3, as VMware,
-/// VirtualBox, QEMU and others lay it out.
+/// Maps the guest's bytes in a VMDK: in one file (monolithicSparse, streamOptimized) or in extents of any kind that a descriptor
+/// names, as VMware, VirtualBox, QEMU and others lay them out.
 public struct VMDKReader: ImageReader {
-    private let header: VMDKHeader
-    private let descriptor: VMDKDescriptor
-    private let tables: VMDKTables
-
-    public init(source: any ImageSource) throws(ImageError) {
-        let head = try VMDKHeader(source: source)
-        header = try VMDKFooter.effectiveHeader(head, in: source)
-        descriptor = try VMDKDescriptor(header: head, source: source)
-        try descriptor.validate(path: source.name, at: FileOffset(head.descriptorOffset * sectorSize))
-        tables = try VMDKTables(header, in: source)
+    private enum Content: Sendable {
+        /// The tables of the image's own file.
+        case own(VMDKSparseExtent)
+        case several([VMDKExtent])
+        /// In files that were not opened, or not said anywhere.
+        case elsewhere
     }
 
-    public var virtualSize: UInt64 { header.virtualSize }
-    public var unitSize: UInt64? { tables.grainLength }
+    private let file: VMDKFile
+    private let content: Content
+    public let virtualSize: UInt64
+    public let unitSize: UInt64?
+
+    public init(source: any ImageSource) throws(ImageError) { try self.init(VMDKFile(source: source), nil) }
+
+    /// - Parameter extents: of a descriptor, opened.
+    private init(_ file: VMDKFile, _ extents: [VMDKExtent]?) throws(ImageError) {
+        self.file = file
+        virtualSize = file.capacity * sectorSize
+        if case .hosted(let extent, .some) = file {
+            content = .own(extent.grains)
+        } else {
+            content = extents.map { .several($0) } ?? .elsewhere
+        }
+        let grainLengths = extents?.compactMap { extent -> UInt64? in
+            if case .sparse(let grains, _) = extent.content { grains.grainLength } else { nil }
+        }
+        unitSize = file.grainLength ?? grainLengths?.max()
+    }
+
+    public static func open(
+        _ source: any ImageSource, _ references: any ReferencedFiles, snapshot: SnapshotSelection?
+    ) throws(ImageError) -> OpenedImage {
+        try requireNone(snapshot, in: source)
+        let file = try VMDKFile(source: source)
+        switch file {
+        case .hosted(_, .some): return OpenedImage(reader: try Self(file, nil), source: source)
+        case .hosted, .cowd, .seSparse:
+            throw ImageError(
+                .unsupported,
+                "this is \(file.what) without a descriptor: it may be one of several extents of a disk, or hold only what "
+                    + "differs from a disk under it; name the descriptor, a small text file that ends with .vmdk too",
+                path: source.name)
+        case .descriptor(let descriptor):
+            let extents = try VMDKExtents(descriptor, in: source, references)
+            return OpenedImage(reader: try Self(file, extents.list), source: extents.source)
+        }
+    }
+
+    public func openParent(_ references: any ReferencedFiles, of source: any ImageSource) throws(ImageError)
+        -> ParentImage?
+    {
+        guard let descriptor = file.descriptor, let parent = try VMDKParent(descriptor, path: source.name) else {
+            return nil
+        }
+        return ParentImage(source: try parent.open(references, for: source), format: .vmdk)
+    }
 
     public var details: [FormatDetail] {
-        var details = [
-            FormatDetail("version", .number(UInt64(header.version))),
+        var details: [FormatDetail] = []
+        if case .hosted(let extent, _) = file {
+            details.append(FormatDetail("version", .number(UInt64(extent.header.version))))
+        }
+        guard let descriptor = file.descriptor else {
+            return details + [FormatDetail("extent", .text(file.what))]
+        }
+        details += [
             FormatDetail("create-type", .text(descriptor.createType)),
             FormatDetail("cid", .number(UInt64(descriptor.contentID))),
             FormatDetail("parent-cid", .number(UInt64(descriptor.parentContentID))),
-            FormatDetail("compressed", .flag(header.isCompressed)),
         ]
+        if case .hosted(let extent, _) = file {
+            details.append(FormatDetail("compressed", .flag(extent.grains.isCompressed)))
+        } else {
+            details.append(FormatDetail("extents", .number(UInt64(descriptor.extents.count))))
+            let names = descriptor.extents.map(\.fileName).filter { !$0.isEmpty }
+            let shown = names.prefix(8).map(ReferencedName.shown).joined(separator: ", ")
+            details.append(FormatDetail("extent-files", .text(names.count > 8 ? shown + ", …" : shown)))
+        }
+        if let parent = descriptor.parentName { details.append(FormatDetail("backing-filename", .text(parent))) }
         if let adapter = descriptor.dataBase["adaptertype"] {
             details.append(FormatDetail("adapter-type", .text(adapter)))
         }
@@ -38,79 +95,33 @@ public struct VMDKReader: ImageReader {
     public func extents(in range: GuestRange, atMost count: Int, from source: any ImageSource) throws(ImageError)
         -> [MappedExtent]
     {
-        let tableSpan = tables.grainLength * tables.entriesPerTable
-        let touched = range.start.bytes / tableSpan..<range.end.bytes.dividedRoundingUp(by: tableSpan)
-        var list = ExtentList()
-        var holes = FileHoles()
-        try tables.forEachDirectoryEntry(of: touched, in: source) { (table, entry) throws(ImageError) in
-            let start = max(table * tableSpan, range.start.bytes)
-            let length = min((table + 1) * tableSpan, range.end.bytes) - start
-            let span = GuestRange(start, length: length)
-            if try isEmpty(directoryEntry: entry, &holes, in: source) {
-                list.append(MappedExtent(range: span, mapping: .hole))
-            } else {
-                try map(span, directoryEntry: entry, atMost: count, into: &list, from: source)
+        switch content {
+        case .own(let grains): return try grains.extents(in: range, atMost: count, from: source)
+        case .several(let parts):
+            var list = ExtentList()
+            var index = Self.index(of: range.start, in: parts)
+            while index < parts.count, parts[index].range.start < range.end, list.count <= count {
+                let start = max(range.start, parts[index].range.start)
+                let end = min(range.end, parts[index].range.end)
+                let wanted = GuestRange(start: start, length: end - start)
+                try parts[index].map(wanted, atMost: count, into: &list, from: source)
+                index += 1
             }
-            return list.count <= count
-        }
-        return Array(list.extents.prefix(count))
-    }
-
-    /// Whether a table holds no grain, as far as can be said without reading it.
-    private func isEmpty(directoryEntry: UInt32, _ holes: inout FileHoles, in source: any ImageSource)
-        throws(ImageError) -> Bool
-    {
-        if directoryEntry == 0 { return true }
-        let range = tables.tableRange(directoryEntry)
-        try source.requireHeld(range)
-        return try holes.cover(range, of: source)
-    }
-
-    /// Maps a guest range that one table covers.
-    private func map(
-        _ span: GuestRange, directoryEntry: UInt32, atMost count: Int, into list: inout ExtentList,
-        from source: any ImageSource
-    ) throws(ImageError) {
-        let grainLength = tables.grainLength
-        let grains = span.start.bytes / grainLength..<span.end.bytes.dividedRoundingUp(by: grainLength)
-        var grain = grains.lowerBound
-        for entry in try tables.entries(of: grains, directoryEntry: directoryEntry, in: source) {
-            let start = max(grain * grainLength, span.start.bytes)
-            let length = min((grain + 1) * grainLength, span.end.bytes) - start
-            let part = GuestRange(start, length: length)
-            let mapping: Mapping
-            switch tables.meaning(of: entry) {
-            case .unallocated: mapping = .hole
-            case .zeroed: mapping = .zero
-            case .sector(let sector): mapping = try mappingOfGrain(grain, atSector: sector, part, in: source)
-            }
-            list.append(MappedExtent(range: part, mapping: mapping))
-            if list.count > count { return }
-            grain += 1
-        }
-    }
-
-    private func mappingOfGrain(
-        _ grain: UInt64, atSector sector: UInt64, _ part: GuestRange, in source: any ImageSource
-    )
-        throws(ImageError) -> Mapping
-    {
-        let guestStart = grain * tables.grainLength
-        guard sector >= header.descriptorOffset + header.descriptorSize else {
+            return Array(list.extents.prefix(count))
+        case .elsewhere:
             throw ImageError(
-                .corrupt,
-                "the grain table says that grain \(grain) is at file sector \(sector), inside the header or the "
-                    + "descriptor; run 'lathe check'", path: source.name, offset: FileOffset(sector * sectorSize))
+                .externalReference, "the content of this VMDK is in other files, which were not opened",
+                path: source.name)
         }
-        if header.isCompressed {
-            let stored = try VMDKMarker.grainData(
-                atSector: sector, guestSector: grain * tables.grainSize, grainLength: tables.grainLength, in: source)
-            // VMware and we fill the last grain of a disk with zeros; QEMU's inflates to no more than what the disk has.
-            let content = GuestRange(guestStart, length: tables.grainLength)
-            return .compressed(CompressedUnit(stored: stored, content: content, method: .zlib))
+    }
+
+    /// The extent that has a guest offset.
+    private static func index(of offset: GuestOffset, in parts: [VMDKExtent]) -> Int {
+        var (low, high) = (0, parts.count)
+        while high - low > 1 {
+            let middle = (low + high) / 2
+            if parts[middle].range.start <= offset { low = middle } else { high = middle }
         }
-        let offset = FileOffset(sector * sectorSize + (part.start.bytes - guestStart))
-        try source.requireHeld(FileRange(start: offset, length: part.length))
-        return .raw(offset)
+        return low
     }
 }

@@ -2,6 +2,8 @@ import ImageModel
 
 /// Where the grain directory and its grain tables are: sectors, as 32-bit little-endian entries.
 ///
+/// Hosted sparse extents have them, and COWD extents.
+///
 /// Source: VMware Virtual Disk Format 5.0, "Grain Directories and Grain Tables".
 struct VMDKTables: Hashable, Sendable {
     /// Bytes of a directory or table entry.
@@ -40,6 +42,18 @@ struct VMDKTables: Hashable, Sendable {
     var tableCount: UInt64 { capacity.dividedRoundingUp(by: grainSize * entriesPerTable) }
     /// Bytes of a grain table.
     var tableLength: UInt64 { entriesPerTable * Self.entryLength }
+
+    /// The tables of a COWD extent, whose header is validated.
+    ///
+    /// - Throws: `truncated` where the file does not hold the directory.
+    init(_ header: VMDKCOWDHeader, in source: any ImageSource) throws(ImageError) {
+        capacity = header.capacity
+        grainSize = header.grainSize
+        entriesPerTable = VMDKCOWDHeader.entriesPerTable
+        hasZeroedGrains = false
+        directoryOffset = header.directoryOffset
+        try source.requireHeld(FileRange(directoryOffset * sectorSize, length: tableCount * Self.entryLength))
+    }
 
     /// The tables behind the directory of a validated header, the redundant one where the other is missing.
     ///
@@ -127,23 +141,30 @@ struct VMDKTables: Hashable, Sendable {
     }
 }
 
-/// Tells tables that are holes of the file, which are all zero and need not be read.
+/// Tells tables that hold no grain: holes of the file, which are all zero and need not be read, and those that were read before.
 ///
 /// A monolithic disk has a place for every grain table, 2 KiB for 32 MiB of disk, and most of a large new disk's are
-/// holes. The source is asked once for each run, not once for each table.
-struct FileHoles {
+/// holes. The source is asked once for each run, not once for each table. A directory that names an empty table over and over costs
+/// no more than one that names it once.
+struct VMDKEmptyTables {
     private var hole: Range<UInt64> = 0..<0
     private var data: Range<UInt64> = 0..<0
+    private var seen: Set<UInt64> = []
 
-    /// Whether a range, which the source holds, is known to be zero.
-    mutating func cover(_ range: FileRange, of source: any ImageSource) throws(ImageError) -> Bool {
-        let start = range.start.bytes
+    /// Whether a table, which the source holds, is known to be zero.
+    mutating func contains(_ table: FileRange, of source: any ImageSource) throws(ImageError) -> Bool {
+        let start = table.start.bytes
         if !hole.contains(start) {
-            if data.contains(start) { return false }
-            let found = try source.nextData(from: range.start, limit: FileOffset(source.length))
+            if data.contains(start) { return !seen.isEmpty && seen.contains(start) }
+            let found = try source.nextData(from: table.start, limit: FileOffset(source.length))
             hole = start..<max(start, found?.start.bytes ?? source.length)
             data = hole.upperBound..<max(hole.upperBound, found?.end.bytes ?? source.length)
         }
-        return range.end.bytes <= hole.upperBound
+        return table.end.bytes <= hole.upperBound || (!seen.isEmpty && seen.contains(start))
+    }
+
+    /// Remembers a table that was read whole and found to be zero, while there is room.
+    mutating func insert(_ table: FileRange) {
+        if seen.count < ImageLimits.VMDK.emptyTables { seen.insert(table.start.bytes) }
     }
 }
