@@ -332,7 +332,7 @@ extension Checkpoint.Basis {
         format = conversion.format.rawValue
         options = encoder.options
         options["sparse_policy"] = "\(conversion.sparsePolicy)"
-        virtualSize = conversion.image.virtualSize
+        virtualSize = encoder.writtenSize ?? conversion.image.virtualSize
         self.encoder = Manifest.encoder(of: encoder)
     }
 }

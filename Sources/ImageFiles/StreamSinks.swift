@@ -39,7 +39,8 @@ public final class StreamSink: ImageSink {
     public let isSequential = true
     private let descriptor: Int32
     private let name: String
-    private let metadata: FileSource
+    /// nil where metadata come in order with the data.
+    private let metadata: FileSource?
     private let observer: @Sendable (Span<UInt8>) -> Void
     private let calls: SystemCalls
     /// How far the stream has been written.
@@ -49,17 +50,17 @@ public final class StreamSink: ImageSink {
 
     /// - Parameters:
     ///   - descriptor: stays the caller's.
-    ///   - metadata: what a `MetadataSpool` learned of the same image.
+    ///   - metadata: what a `MetadataSpool` learned of the same image; nil for a conversion that goes forward.
     ///   - observer: is shown every byte of the image, in order, once it is written.
     public convenience init(
-        descriptor: Int32, name: String, metadata: FileSource,
+        descriptor: Int32, name: String, metadata: FileSource?,
         observer: @escaping @Sendable (Span<UInt8>) -> Void = { _ in }
     ) {
         self.init(descriptor: descriptor, name: name, metadata: metadata, observer: observer, calls: .live)
     }
 
     package init(
-        descriptor: Int32, name: String, metadata: FileSource,
+        descriptor: Int32, name: String, metadata: FileSource?,
         observer: @escaping @Sendable (Span<UInt8>) -> Void = { _ in }, calls: SystemCalls
     ) {
         self.observer = observer
@@ -71,20 +72,30 @@ public final class StreamSink: ImageSink {
 
     public func write(data: Span<UInt8>, at offset: FileOffset) throws(ImageError) {
         // Data that comes late is in the spool, and was written with what stands there.
-        if offset.bytes + UInt64(data.count) <= position.value { return }
+        if metadata != nil, offset.bytes + UInt64(data.count) <= position.value { return }
         try fill(upTo: offset.bytes)
         try emit(data)
     }
 
-    /// Ignored: the spool has it already.
-    public func write(metadata: Span<UInt8>, at offset: FileOffset) throws(ImageError) {}
+    /// Ignored where the spool has it already.
+    public func write(metadata bytes: Span<UInt8>, at offset: FileOffset) throws(ImageError) {
+        if metadata == nil { try write(data: bytes, at: offset) }
+    }
 
     public func finish(length: UInt64) throws(ImageError) { try fill(upTo: length) }
+
+    /// Gaps are written in pieces of so many bytes.
+    private static let gapLength: UInt64 = 256 << 10
+    private static let zeros = [UInt8](repeating: 0, count: Int(gapLength))
 
     /// Writes metadata and gaps up to a file offset.
     private func fill(upTo end: UInt64) throws(ImageError) {
         while position.value < end {
-            let step = min(256 << 10, end - position.value)
+            let step = min(Self.gapLength, end - position.value)
+            guard let metadata else {
+                try emit(Self.zeros.span.extracting(0..<Int(step)))
+                continue
+            }
             try metadata.withBytes(of: FileRange(position.value, length: step)) { (bytes) throws(ImageError) in
                 try emit(bytes)
             }
@@ -105,6 +116,9 @@ public final class StreamSink: ImageSink {
                 let count = unsafe calls.write(descriptor, base + done, buffer.count - done)
                 if count > 0 {
                     done += count
+                } else if count < 0, errno == EPIPE {
+                    failure = readerGone(at: position.value + UInt64(done))
+                    return
                 } else if count == 0 || errno != EINTR {
                     failure = writeError(
                         "write", count == 0 ? EIO : errno, path: name, offset: position.value + UInt64(done))
@@ -115,6 +129,14 @@ public final class StreamSink: ImageSink {
         if let failure { throw failure }
         observer(bytes)
         position.value += UInt64(bytes.count)
+    }
+}
+
+extension StreamSink {
+    private func readerGone(at offset: UInt64) -> ImageError {
+        ImageError(
+            .readerGone, "whoever read the image has gone away, and has not had all of it", path: name,
+            offset: FileOffset(offset), operation: "write", systemError: EPIPE)
     }
 }
 

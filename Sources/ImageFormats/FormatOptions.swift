@@ -122,6 +122,37 @@ public struct FormatOptions: Hashable, Sendable {
         return text
     }
 
+    /// Takes an option that is a size and a power of two: in bytes, or with k, M or G (powers of 1024) behind the number.
+    ///
+    /// Settled in bytes, and not at all where it is not given.
+    ///
+    /// - Returns: nil where it is not given.
+    public mutating func take(_ key: String, powerOfTwoIn range: ClosedRange<UInt64>) throws(ImageError) -> UInt64? {
+        known.append(key)
+        guard let given = values.removeValue(forKey: key) else { return nil }
+        guard let size = Self.size(given), range.contains(size), size.nonzeroBitCount == 1 else {
+            throw ImageError(
+                .invalidOption,
+                "option \(key)=\(given.prefix(200)) can't be had; \(key) is a power of two from \(range.lowerBound) to "
+                    + "\(range.upperBound) bytes (k, M and G may stand behind the number)")
+        }
+        settled[key] = String(size)
+        return size
+    }
+
+    /// nil for what is no size.
+    private static func size(_ text: String) -> UInt64? {
+        let shifts: [Character: UInt64] = ["k": 10, "m": 20, "g": 30]
+        guard let last = text.lowercased().last, let shift = shifts[last] else { return UInt64(text) }
+        return UInt64(text.dropLast()).flatMap { number in
+            let (value, overflow) = number.multipliedReportingOverflow(by: 1 << shift)
+            return overflow ? nil : value
+        }
+    }
+
+    /// What an option is given as, where it is, and not taken yet.
+    func given(_ key: String) -> String? { values[key] }
+
     /// Whether an option is given, and not taken yet, that says this; compared without case, as `take(_:oneOf:)` does.
     func asks(_ key: String, for choice: String) -> Bool { values[key]?.lowercased() == choice.lowercased() }
 

@@ -14,11 +14,10 @@ public struct FormatVariant: Hashable, Sendable {
     /// nil where units are stored as they are.
     public var compression: Compression?
 
-    public var subformat: String? { settings["subformat"] }
-
-    /// What tells it from the other layouts of its format: `dynamic`, `zstd`; nil for the one without settings.
+    /// What tells it from the other layouts of its format: `dynamic`, `zstd`, `static`; nil for the one without settings.
     public var layoutName: String? {
-        let words = settings.sorted { $0.key < $1.key }.map(\.value).filter { $0 != "on" }
+        let told = settings.sorted { $0.key < $1.key }.filter { $0.key != "compress" }
+        let words = told.map { $0.value == "on" ? $0.key : $0.value }
         return words.isEmpty ? nil : words.joined(separator: " ")
     }
 
@@ -51,6 +50,7 @@ extension FormatCatalog {
             format: .vmdk, settings: ["subformat": VMDKSubformat.streamOptimized.rawValue],
             compression: .init(method: .zlib, levels: VMDKEncoder.compressionLevels)),
         FormatVariant(format: .vdi),
+        FormatVariant(format: .vdi, settings: ["static": "on"]),
         FormatVariant(
             format: .rawPackage,
             compression: .init(method: .gzip, levels: RawPackageEncoder.compressionLevels)),

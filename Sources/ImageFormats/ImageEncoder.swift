@@ -8,14 +8,21 @@ public struct EncoderParameters: Hashable, Sendable {
     public var contentLength: UInt64
     /// The time that a format records, in seconds since 1970-01-01 UTC.
     public var timestamp: UInt64
+    /// What the content comes to, where that is known before the first unit; a format whose head names it then hands out the head
+    /// first, and the same bytes in the end.
+    public var identity: ContentIdentity?
 
     /// 2000-01-01 UTC, which is 0 in a vhd: what an image says when nobody names a time, so that every run says the same.
     public static let defaultTimestamp: UInt64 = 946_684_800
 
-    public init(contentLength: UInt64, virtualSize: UInt64, timestamp: UInt64 = defaultTimestamp) {
+    public init(
+        contentLength: UInt64, virtualSize: UInt64, timestamp: UInt64 = defaultTimestamp,
+        identity: ContentIdentity? = nil
+    ) {
         self.contentLength = contentLength
         self.virtualSize = virtualSize
         self.timestamp = timestamp
+        self.identity = identity
     }
 }
 
@@ -56,6 +63,14 @@ public protocol ImageEncoder: Sendable {
     /// Whether the metadata holds identifiers that are made of the content's fingerprint.
     var recordsIdentity: Bool { get }
 
+    /// Whether all that is handed out and placed ascends in the file, in the order in which it is, so that a sink that can't go
+    /// back has it in one run.
+    var goesForward: Bool { get }
+
+    /// The virtual size of the image where it is more than the source's: an option rounds it up, and what is behind the source's
+    /// end reads as zero. nil where it is the source's.
+    var writtenSize: UInt64? { get }
+
     /// Where the last of the units that are compressed ends, in guest bytes; nil where it is as long as the others.
     var contentEnd: UInt64? { get }
 
@@ -85,4 +100,6 @@ public protocol ImageEncoder: Sendable {
 extension ImageEncoder {
     public var recordsIdentity: Bool { true }
     public var contentEnd: UInt64? { nil }
+    public var goesForward: Bool { false }
+    public var writtenSize: UInt64? { nil }
 }

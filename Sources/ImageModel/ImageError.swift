@@ -35,6 +35,8 @@ public struct ImageError: Error, Sendable {
         public static let mismatch = Code(rawValue: "mismatch")
         /// An object store refused something, or could not be reached.
         public static let store = Code(rawValue: "store")
+        /// Whoever read the output has gone away.
+        public static let readerGone = Code(rawValue: "reader-gone")
         /// The work was stopped on request.
         public static let cancelled = Code(rawValue: "cancelled")
     }

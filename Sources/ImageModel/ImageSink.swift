@@ -103,7 +103,8 @@ public struct MetadataSegment: Hashable, Sendable {
 /// Data comes from many threads at once, each byte once at most; what is never written reads as zero. Metadata and data
 /// come apart, since a sink that can't go back (a pipe) learns the metadata in a pass of its own.
 public protocol ImageSink: Sendable {
-    /// Whether data must arrive in the order of the disk, one call at a time.
+    /// Whether data must arrive in the order of the disk, one call at a time, and each behind the metadata that was handed out
+    /// before it.
     ///
     /// File offsets then ascend, but where a format fills room that it left before.
     var isSequential: Bool { get }

@@ -21,6 +21,8 @@ public struct Conversion: Sendable {
     /// What is computed of the content: CRC-64 with anything else, or nothing at all (`.none`).
     public var checksums: ChecksumSelection
     public var work: WorkOptions
+    /// What the content is known to come to; where it turns out otherwise, the conversion fails.
+    var identity: ContentIdentity?
 
     public init(
         _ image: DiskImage, to format: ImageFormat, options: FormatOptions = .init(),
@@ -45,7 +47,8 @@ public struct Conversion: Sendable {
     public func makeEncoder() throws(ImageError) -> any ImageEncoder {
         try work.validate()
         let parameters = EncoderParameters(
-            contentLength: image.reader.contentLength, virtualSize: image.virtualSize, timestamp: timestamp)
+            contentLength: image.reader.contentLength, virtualSize: image.virtualSize, timestamp: timestamp,
+            identity: identity)
         let encoder = try FormatCatalog.encoder(for: format, parameters: parameters, options: options)
         guard !checksums.isEmpty || !encoder.recordsIdentity else {
             throw ImageError(
@@ -125,9 +128,9 @@ public enum SparsePolicy: Hashable, Sendable {
 
 /// What a conversion made.
 public struct ConversionResult: Hashable, Sendable {
-    /// In bytes.
+    /// Of the image, in bytes: the source's, or what an option rounded it up to.
     public var virtualSize: UInt64
-    /// Of the whole guest content; nil where no checksum was asked for.
+    /// Of the whole guest content, to the virtual size of the image; nil where no checksum was asked for.
     public var content: Checksums?
     /// The length of the image in bytes.
     public var objectLength: UInt64
@@ -153,6 +156,8 @@ private final class ConversionRun: Sendable {
     let unitSize: UInt64
     let storage: UnitStorage
     private let contentEnd: UInt64?
+    /// Of the image, which an option may have rounded up.
+    private let virtualSize: UInt64
     /// nil where nothing is shared with the source.
     private let cloning: SourceCloning?
     private let dispenser: Mutex<ChunkDispenser>
@@ -169,6 +174,7 @@ private final class ConversionRun: Sendable {
         unitSize = encoder.unitSize
         storage = encoder.storage
         contentEnd = encoder.contentEnd
+        virtualSize = encoder.writtenSize ?? conversion.image.virtualSize
         chunkSize = max(conversion.image.chunkSize(conversion.work.chunkSize), encoder.unitSize)
         // A chunk of which nothing is read costs only its turn: the fewer, the better.
         let chunks = ConversionWorker.readsLate(conversion, cloning: cloning) ? max(1, (64 << 20) / chunkSize) : 1
@@ -176,7 +182,7 @@ private final class ConversionRun: Sendable {
             ChunkDispenser(
                 conversion.image, chunkSize: chunkSize * chunks, skippingZeros: conversion.sparsePolicy != .noHoles))
         self.encoder = Mutex(encoder)
-        digests = OrderedDigests(conversion.checksums, length: conversion.image.virtualSize)
+        digests = OrderedDigests(conversion.checksums, length: virtualSize)
         conversion.work.progress?.begin(total: conversion.image.virtualSize)
     }
 
@@ -230,8 +236,8 @@ private final class ConversionRun: Sendable {
         try conversion.image.source.requireUnchanged()
         var totals = totals.withLock { $0 }
         totals.isCounting = !conversion.checksums.isEmpty
-        let virtualSize = conversion.image.virtualSize
         let fingerprint = totals.content.checksum(length: virtualSize)
+        try conversion.requireIdentity(ContentIdentity(fingerprint: fingerprint, virtualSize: virtualSize))
         var content = Checksums(crc64ecma: fingerprint)
         digests?.finish(&content)
         var segments: [MetadataSegment] = []
@@ -245,7 +251,7 @@ private final class ConversionRun: Sendable {
         }
         for segment in segments { try totals.write(segment, to: sink) }
         try sink.finish(length: length)
-        conversion.work.progress?.reach(GuestOffset(virtualSize))
+        conversion.work.progress?.reach(GuestOffset(conversion.image.virtualSize))
         let object = totals.isCounting ? totals.object.checksums(length: length) : nil
         return ConversionResult(
             virtualSize: virtualSize, content: totals.isCounting ? content : nil, objectLength: length,

@@ -108,15 +108,17 @@ struct ConversionWorker: ~Copyable {
 
     /// Writes the chunk's bytes where they were placed, and counts them, cloned or written, into the checksums.
     mutating func write(to sink: any ImageSink) throws(ImageError) {
-        for segment in segments { try totals.write(segment, to: sink) }
+        var segments = PendingSegments(segments)
+        if !sink.isSequential { try segments.writeAll(to: sink, &totals) }
         if compressor != nil {
-            try compressor?.write(content, to: sink, &totals)
-            return
+            try compressor?.write(content, to: sink, &totals, &segments)
+            return try segments.writeAll(to: sink, &totals)
         }
         let writes = sharing?.writes ?? plan.writes
         if readsLate { return try readAndWrite(writes, to: sink) }
         var totals = totals
         for write in writes {
+            try segments.write(before: write.place, to: sink, &totals)
             try content.withBytes(of: write.guest) { (bytes) throws(ImageError) in
                 totals.count(bytes, guest: write.guest.start, at: write.place)
                 try sink.write(data: bytes, at: write.place)
@@ -127,6 +129,7 @@ struct ConversionWorker: ~Copyable {
                 totals.count(bytes, guest: clone.guest.start, at: clone.place)
             }
         }
+        try segments.writeAll(to: sink, &totals)
         self.totals = totals
     }
 
@@ -143,5 +146,28 @@ struct ConversionWorker: ~Copyable {
     mutating func digest(_ chunk: Chunk, into digests: OrderedDigests) throws(ImageError) {
         content.fillGaps()
         try digests.add(chunk, content)
+    }
+}
+
+/// The metadata of a chunk on their way to a sink: one that can't go back takes them between the bytes of the units.
+struct PendingSegments {
+    private var rest: ArraySlice<MetadataSegment>
+
+    init(_ segments: [MetadataSegment]) { rest = segments[...] }
+
+    /// Writes those that stand in front of a place.
+    mutating func write(before place: FileOffset, to sink: any ImageSink, _ totals: inout ConversionTotals)
+        throws(ImageError)
+    {
+        while let next = rest.first, next.offset < place {
+            try totals.write(next, to: sink)
+            rest.removeFirst()
+        }
+    }
+
+    /// Writes all that are left.
+    mutating func writeAll(to sink: any ImageSink, _ totals: inout ConversionTotals) throws(ImageError) {
+        for segment in rest { try totals.write(segment, to: sink) }
+        rest = []
     }
 }

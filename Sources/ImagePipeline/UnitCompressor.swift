@@ -78,11 +78,13 @@ struct UnitCompressor: ~Copyable {
     /// Where bytes go, in the order of the disk.
     var places: [FileRange] { writes.map(\.place) }
 
-    /// Writes the chunk's bytes and counts them into the object.
-    func write(_ content: borrowing ChunkContent, to sink: any ImageSink, _ totals: inout ConversionTotals)
-        throws(ImageError)
-    {
+    /// Writes the chunk's bytes, each behind the metadata that stand in front of it, and counts them into the object.
+    func write(
+        _ content: borrowing ChunkContent, to sink: any ImageSink, _ totals: inout ConversionTotals,
+        _ segments: inout PendingSegments
+    ) throws(ImageError) {
         for write in writes {
+            try segments.write(before: write.place.start, to: sink, &totals)
             if let range = write.stored {
                 let bytes = stored.span.extracting(range)
                 totals.count(stored: bytes, at: write.place.start)

@@ -107,6 +107,7 @@ func runCommand(
         reporter.finish()
     } catch let error as ImageError {
         reporter.finish()
+        guard error.code != .readerGone else { throw ExitStatus.readerGone }
         Rendering.note("lathe: \(error)")
         throw error.code == .cancelled ? ExitStatus.interrupted : failure(error)
     }

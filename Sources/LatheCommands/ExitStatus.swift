@@ -13,6 +13,7 @@ internal import ArgumentParser
 /// | 4 | `compare`: an image could not be read to its end |
 /// | 64 | the command line is wrong |
 /// | 130 | stopped by a signal (SIGINT, SIGTERM or SIGHUP), `serve`: by a second one; nothing was left behind |
+/// | 141 | whoever read standard output went away before all was written (`lathe convert … - \| head`): nothing is printed, and nothing was left behind; a shell says the same of a program that SIGPIPE ended |
 enum ExitStatus {
     static let failure = ExitCode(1)
     static let checkIncomplete = ExitCode(1)
@@ -24,4 +25,5 @@ enum ExitStatus {
     static let verifyUndecided = ExitCode(1)
     static let verifyDamaged = ExitCode(2)
     static let interrupted = ExitCode(130)
+    static let readerGone = ExitCode(141)
 }

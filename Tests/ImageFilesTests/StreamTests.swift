@@ -174,8 +174,21 @@ func makePipe() throws -> (reading: Int32, writing: Int32) {
         close(ends.reading)
         let sink = StreamSink(descriptor: ends.writing, name: "standard output", metadata: metadata)
         let error = #expect(throws: ImageError.self) { try conversion(of: Self.content, to: variant).run(into: sink) }
-        #expect(error?.code == .inputOutput && error?.path == "standard output")
+        #expect(error?.code == .readerGone && error?.path == "standard output")
         #expect(error?.operation == "write" && error?.systemError == EPIPE)
+    }
+
+    @Test(arguments: OutputVariant.all) func oneRunServesAPipeWhereTheFormatGoesForward(variant: OutputVariant) throws {
+        let forward = try conversion(of: Self.content, to: variant, threads: 3).goingForward()
+        let names = ["raw", "vhd-fixed", "vmdk-streamOptimized", "raw.tar.gz"]
+        #expect((forward != nil) == names.contains(variant.name))
+        guard let forward else { return }
+        let bytes = try received { descriptor in
+            let sink = StreamSink(descriptor: descriptor, name: "standard output", metadata: nil)
+            let result = try forward.run(into: sink)
+            #expect(try result == conversion(of: Self.content, to: variant).run(into: NullSink()))
+        }
+        #expect(try bytes == expectedBytes(of: Self.content, variant))
     }
 
     /// A raw image has no metadata that could disagree.

@@ -45,9 +45,10 @@ import Testing
         #expect(try options("raw") == [:])
         #expect(try options("raw", policy: .noHoles) == ["sparse_size": "0"])
         #expect(try options("raw", policy: .holesOfAtLeast(65536)) == [:])
-        #expect(try options("vhd") == ["subformat": "dynamic", "timestamp": "1000000000"])
+        #expect(try options("vhd") == ["subformat": "dynamic", "block_size": "2097152", "timestamp": "1000000000"])
         #expect(try options("qcow2") == ["compat": "1.1", "cluster_size": "65536", "refcount_bits": "16"])
         #expect(try options("vdi") == ["subformat": "dynamic", "static": "off"])
+        #expect(try options("vdi-static") == ["subformat": "static", "static": "on"])
         #expect(
             try options("vmdk-streamOptimized") == [
                 "subformat": "streamOptimized", "adapter_type": "ide", "hwversion": "8", "compression_level": "5",

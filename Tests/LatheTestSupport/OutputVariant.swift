@@ -15,7 +15,8 @@ public struct OutputVariant: Hashable, Sendable, CustomTestStringConvertible {
         OutputVariant(.qcow2, ["compress": "on", "compression_type": "zstd"], peer: "qcow2"),
         OutputVariant(.qcow2, ["extended_l2": "on"], peer: "qcow2"),
         OutputVariant(.vmdk, peer: "vmdk"), OutputVariant(.vmdk, ["subformat": "streamOptimized"], peer: "vmdk"),
-        OutputVariant(.vdi, peer: "vdi"), OutputVariant(.rawPackage, peer: nil),
+        OutputVariant(.vdi, peer: "vdi"), OutputVariant(.vdi, ["static": "on"], peer: "vdi"),
+        OutputVariant(.rawPackage, peer: nil),
     ]
 
     /// Those that QEMU reads.

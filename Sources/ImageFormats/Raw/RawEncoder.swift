@@ -6,6 +6,7 @@ public struct RawEncoder: ImageEncoder {
     public let unitSize: UInt64 = 2 << 20
     public let storage = UnitStorage.plain
     public let recordsIdentity = false
+    public let goesForward = true
     public let options: [String: String] = [:]
 
     private let length: UInt64

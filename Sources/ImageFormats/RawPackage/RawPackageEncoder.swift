@@ -27,6 +27,7 @@ public struct RawPackageEncoder: ImageEncoder {
     public let unitSize = Self.unitLength
     public let storage: UnitStorage
     public let recordsIdentity = false
+    public let goesForward = true
     public let options: [String: String]
     public let contentEnd: UInt64?
 

@@ -5,9 +5,17 @@ public import ImageModel
 /// A dynamic disk has the footer's copy at byte 0, the header at 512, the block allocation table at 1536, then the
 /// blocks in guest order, each with its bitmap directly in front of data that stand at a multiple of 4096, and the
 /// footer at the end. A fixed disk is the guest's bytes and the footer.
+///
+/// Options: `subformat`, `block_size` (dynamic) and `align`, which rounds the size of the disk up.
 public struct VHDEncoder: ImageEncoder {
-    /// The block of a new dynamic disk, in bytes.
-    static let blockSize: UInt64 = 2 << 20
+    /// The block of a new dynamic disk, in bytes, where none is asked for: the specification's default.
+    static let standardBlockSize: UInt64 = 2 << 20
+    /// `block_size`: a power of two by the specification, in bytes.
+    ///
+    /// Hyper-V takes 512 KiB and 2 MiB; QEMU reads every power of two.
+    static let blockSizes: ClosedRange<UInt64> = 512 << 10...8 << 20
+    /// `align`: up to what the size of the disk can be rounded, in bytes; Azure takes whole MiB only.
+    static let alignments: ClosedRange<UInt64> = 512...1 << 30
     /// The data of every block start at a multiple of this, so that whole pages are read and written.
     static let alignment: UInt64 = 4096
     /// The unit in which a fixed disk is written; the format has none.
@@ -15,22 +23,23 @@ public struct VHDEncoder: ImageEncoder {
 
     static let headerOffset = VHDFooter.encodedLength
     static let tableOffset = headerOffset + VHDHeader.encodedLength
-    /// All sectors written.
-    private static let fullBitmap = [UInt8](
-        repeating: 0xFF, count: Int(VHDTables.bitmapLength(blockSize: blockSize)))
-
     public let unitSize: UInt64
     public let storage = UnitStorage.plain
     public let options: [String: String]
 
     private let type: VHDFooter.DiskType
+    public let writtenSize: UInt64?
     private let virtualSize: UInt64
+    private let blockSize: UInt64
+    /// All sectors of a block written.
+    private let fullBitmap: [UInt8]
     private let timestamp: UInt32
     private let blockCount: UInt64
     /// Where the data of the first block go.
     private let dataOffset: UInt64
     private var table: StreamedTable<UInt32>
-    private var allocatedBlocks: UInt64 = 0
+    /// Not private, so that a test need not place the millions that fill a file.
+    var allocatedBlocks: UInt64 = 0
     /// How many units of a fixed disk are behind: one more than the last that was placed.
     private var passedUnits: UInt64 = 0
 
@@ -39,13 +48,17 @@ public struct VHDEncoder: ImageEncoder {
     public init(parameters: EncoderParameters, options: FormatOptions) throws(ImageError) {
         var options = options
         let subformat = try options.take("subformat", oneOf: ["dynamic", "fixed"])
+        type = subformat == "fixed" ? .fixed : .dynamic
+        blockSize = try Self.takeBlockSize(type, &options)
+        let alignment = try options.take("align", powerOfTwoIn: Self.alignments) ?? sectorSize
         try options.requireAllTaken(by: .vhd)
         options.settle("timestamp", as: String(parameters.timestamp))
         self.options = options.settled
-        type = subformat == "fixed" ? .fixed : .dynamic
-        unitSize = type == .fixed ? Self.fixedUnitSize : Self.blockSize
+        unitSize = type == .fixed ? Self.fixedUnitSize : blockSize
+        fullBitmap = [UInt8](repeating: 0xFF, count: Int(VHDTables.bitmapLength(blockSize: blockSize)))
 
-        virtualSize = parameters.virtualSize
+        virtualSize = parameters.virtualSize.dividedRoundingUp(by: alignment) * alignment
+        writtenSize = virtualSize > parameters.virtualSize ? virtualSize : nil
         guard virtualSize <= VHDTables.maximumSectorCount * sectorSize else {
             throw ImageError(
                 .limitExceeded,
@@ -62,14 +75,14 @@ public struct VHDEncoder: ImageEncoder {
         }
         self.timestamp = timestamp
 
-        blockCount = type == .fixed ? 0 : virtualSize.dividedRoundingUp(by: Self.blockSize)
+        blockCount = type == .fixed ? 0 : virtualSize.dividedRoundingUp(by: blockSize)
         // The table is filled up to a whole sector with entries that are not used.
         let entriesOfSector = sectorSize / VHDTables.entryLength
         let entryCount = blockCount.dividedRoundingUp(by: entriesOfSector) * entriesOfSector
         table = StreamedTable(
             at: FileOffset(Self.tableOffset), entryCount: entryCount, freeEntry: VHDTables.unusedEntry, order: .big)
         let tableEnd = Self.tableOffset + entryCount * VHDTables.entryLength
-        let bitmapLength = UInt64(Self.fullBitmap.count)
+        let bitmapLength = UInt64(fullBitmap.count)
         dataOffset = (tableEnd + bitmapLength).dividedRoundingUp(by: Self.alignment) * Self.alignment
     }
 
@@ -81,14 +94,23 @@ public struct VHDEncoder: ImageEncoder {
             return FileOffset(unit * unitSize)
         }
         // Behind the data of each block, the page that ends with the next block's bitmap.
-        let data = FileOffset(dataOffset + allocatedBlocks * (Self.blockSize + Self.alignment))
-        let bitmap = FileOffset(data.bytes - UInt64(Self.fullBitmap.count))
-        // The largest disk ends at sector 0xFF7F9FE0 when all its blocks are there, so that no entry is cut.
-        table.set(unit, to: UInt32(truncatingIfNeeded: bitmap.bytes / sectorSize), metadata: &metadata)
-        metadata.append(MetadataSegment(at: bitmap, Self.fullBitmap))
+        let data = FileOffset(dataOffset + allocatedBlocks * (blockSize + Self.alignment))
+        let bitmap = FileOffset(data.bytes - UInt64(fullBitmap.count))
+        // In blocks of 2 MiB the largest disk ends at sector 0xFF7F9FE0 when all of them are there; smaller ones have more bitmaps.
+        guard let sector = UInt32(exactly: bitmap.bytes / sectorSize), sector != VHDTables.unusedEntry else {
+            throw ImageError(
+                .limitExceeded,
+                "the vhd would be longer than the \(UInt64(VHDTables.unusedEntry) * sectorSize) bytes that its 32-bit sector "
+                    + "numbers reach; leave block_size out, or convert to qcow2 or vdi")
+        }
+        table.set(unit, to: sector, metadata: &metadata)
+        metadata.append(MetadataSegment(at: bitmap, fullBitmap))
         allocatedBlocks += 1
         return data
     }
+
+    /// A fixed disk has nothing in front of its data.
+    public var goesForward: Bool { type == .fixed }
 
     /// What stands in front of the blocks, less the settled part of the table, and all behind the last block.
     public var unsettled: [FileRange] {
@@ -97,7 +119,7 @@ public struct VHDEncoder: ImageEncoder {
             return [FileRange(from: FileOffset(min(passedUnits * unitSize, virtualSize)))]
         }
         // The page of the next bitmap follows the last block.
-        let end = dataOffset + allocatedBlocks * (Self.blockSize + Self.alignment) - Self.alignment
+        let end = dataOffset + allocatedBlocks * (blockSize + Self.alignment) - Self.alignment
         return [
             FileRange(0, length: Self.tableOffset), table.unsettled,
             FileRange(from: FileOffset(max(end, table.unsettled.end.bytes))),
@@ -117,7 +139,7 @@ public struct VHDEncoder: ImageEncoder {
             table.finish(metadata: &metadata)
             let header = VHDHeader(
                 offset: Self.headerOffset, tableOffset: Self.tableOffset, maxTableEntries: blockCount,
-                blockSize: Self.blockSize)
+                blockSize: blockSize)
             metadata.append(MetadataSegment(at: FileOffset(Self.headerOffset), header.encoded()))
             metadata.append(MetadataSegment(at: FileOffset(0), footer))
         }
@@ -134,6 +156,21 @@ public struct VHDEncoder: ImageEncoder {
             let tableLength = blockCount * VHDTables.entryLength
             return Self.tableOffset + tableLength.dividedRoundingUp(by: sectorSize) * sectorSize
         }
-        return dataOffset + allocatedBlocks * (Self.blockSize + Self.alignment) - Self.alignment
+        return dataOffset + allocatedBlocks * (blockSize + Self.alignment) - Self.alignment
+    }
+
+    /// - Throws: `invalid-option` for a fixed disk, which has no blocks.
+    private static func takeBlockSize(_ type: VHDFooter.DiskType, _ options: inout FormatOptions) throws(ImageError)
+        -> UInt64
+    {
+        let given = try options.take("block_size", powerOfTwoIn: blockSizes)
+        guard type == .fixed else {
+            options.settle("block_size", as: String(given ?? standardBlockSize))
+            return given ?? standardBlockSize
+        }
+        guard given == nil else {
+            throw ImageError(.invalidOption, "option block_size needs subformat=dynamic; a fixed vhd has no blocks")
+        }
+        return standardBlockSize
     }
 }

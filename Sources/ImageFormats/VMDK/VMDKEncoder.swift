@@ -60,7 +60,7 @@ public struct VMDKEncoder: ImageEncoder {
             subformat: subformat, adapter: VMDKAdapter(rawValue: adapterName) ?? .ide, hardwareVersion: hardwareVersion,
             capacity: capacity)
         sparse = VMDKSparseEncoder(plan)
-        stream = VMDKStreamEncoder(plan)
+        stream = VMDKStreamEncoder(plan, identity: parameters.identity)
         storage =
             switch subformat {
             case .monolithicSparse: .plain
@@ -76,6 +76,9 @@ public struct VMDKEncoder: ImageEncoder {
         case .streamOptimized: try stream.place(grain: unit, storedLength: storedLength, metadata: &metadata)
         }
     }
+
+    /// A stream of a disk whose fingerprint is known is written from its start to its end, as its name says.
+    public var goesForward: Bool { subformat == .streamOptimized && stream.goesForward }
 
     public var unsettled: [FileRange] {
         switch subformat {

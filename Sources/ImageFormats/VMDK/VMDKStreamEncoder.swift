@@ -16,19 +16,26 @@ struct VMDKStreamEncoder: Sendable {
     }
 
     private let plan: VMDKDescriptorPlan
+    /// What the CID in the descriptor is made of, until the head is handed out; nil where that is known last.
+    private var identity: ContentIdentity?
+    /// Whether the head is handed out in front of the grains.
+    let goesForward: Bool
     private let tableCount: UInt64
     private var nextSector = overHead
     private var open: VMDKOpenTable?
     private var directory: [DirectoryEntry] = []
 
-    init(_ plan: VMDKDescriptorPlan) {
+    init(_ plan: VMDKDescriptorPlan, identity: ContentIdentity? = nil) {
         self.plan = plan
+        self.identity = identity
+        goesForward = identity != nil
         tableCount = plan.capacity.dividedRoundingUp(by: VMDKEncoder.grainSize * VMDKTables.standardEntriesPerTable)
     }
 
     mutating func place(grain: UInt64, storedLength: UInt64, metadata: inout [MetadataSegment]) throws(ImageError)
         -> FileOffset
     {
+        handOutKnownHead(metadata: &metadata)
         let table = grain / VMDKTables.standardEntriesPerTable
         if open?.index != table {
             try handOutOpenTable(metadata: &metadata)
@@ -44,12 +51,16 @@ struct VMDKStreamEncoder: Sendable {
         return start + VMDKMarker.grainMarkerLength
     }
 
-    /// Header and descriptor, and all from the next sector on.
+    /// Header and descriptor where these come last, and all from the next sector on.
     var unsettled: [FileRange] {
-        [FileRange(0, length: Self.overHead * sectorSize), FileRange(from: FileOffset(nextSector * sectorSize))]
+        if goesForward {
+            return [FileRange(from: FileOffset(nextSector > Self.overHead ? nextSector * sectorSize : 0))]
+        }
+        return [FileRange(0, length: Self.overHead * sectorSize), FileRange(from: FileOffset(nextSector * sectorSize))]
     }
 
     mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError) -> UInt64 {
+        handOutKnownHead(metadata: &metadata)
         try handOutOpenTable(metadata: &metadata)
         let directoryLength = max(1, tableCount * VMDKTables.entryLength)
         let directoryOffset = handOutMarker(
@@ -64,9 +75,19 @@ struct VMDKStreamEncoder: Sendable {
             MetadataSegment(at: FileOffset(footer * sectorSize), header(directoryAt: directoryOffset).encoded()))
         // The end-of-stream marker is a sector of zeros, which the length alone makes.
         let end = nextSector + 1
-        metadata.append(MetadataSegment(at: FileOffset(sectorSize), plan.text(for: content)))
-        metadata.append(MetadataSegment(at: FileOffset(0), header(directoryAt: VMDKHeader.directoryAtEnd).encoded()))
+        if !goesForward { handOutHead(of: content, metadata: &metadata) }
         return end * sectorSize
+    }
+
+    private mutating func handOutKnownHead(metadata: inout [MetadataSegment]) {
+        guard let content = identity else { return }
+        handOutHead(of: content, metadata: &metadata)
+        identity = nil
+    }
+
+    private func handOutHead(of content: ContentIdentity, metadata: inout [MetadataSegment]) {
+        metadata.append(MetadataSegment(at: FileOffset(0), header(directoryAt: VMDKHeader.directoryAtEnd).encoded()))
+        metadata.append(MetadataSegment(at: FileOffset(sectorSize), plan.text(for: content)))
     }
 
     private func header(directoryAt directoryOffset: UInt64) -> VMDKHeader {

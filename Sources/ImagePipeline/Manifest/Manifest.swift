@@ -13,11 +13,12 @@ public struct Manifest: Hashable, Sendable {
     public var format: ImageFormat
     /// Every option of the encoder with what it came to, and what else decides about the bytes.
     public var options: [String: String]
-    /// In bytes, a multiple of 512.
+    /// Of the image, in bytes, a multiple of 512.
     public var virtualSize: UInt64
-    /// The guest bytes that the source had: less than `virtualSize` only for a raw file that ended inside a sector.
+    /// The guest bytes that the source had: less than `virtualSize` only for a raw file that ended inside a sector, and where the
+    /// option `align` rounded the size of the disk up.
     public var sourceLength: UInt64
-    /// Of the guest's content, to the virtual size.
+    /// Of the guest's content, to the virtual size of the image.
     public var content: Checksums
     /// The length of the image file, in bytes.
     public var objectLength: UInt64
@@ -30,6 +31,8 @@ public struct Manifest: Hashable, Sendable {
 
     /// The key in `options` that says which zeros were written out, where that changes what is allocated.
     static let sparseSizeKey = "sparse_size"
+    /// The key in `options` of the size, in bytes, to a multiple of which the disk was rounded up.
+    static let alignmentKey = "align"
     /// The key in `options` of the time that the format records.
     static let timestampKey = "timestamp"
 
@@ -73,6 +76,17 @@ public struct Manifest: Hashable, Sendable {
         self.object = object ?? Checksums(crc64ecma: objectCRC64)
         self.parts = parts
         self.encoder = Self.encoder(of: encoder)
+    }
+
+    /// What an option rounded the size of the disk up from, in bytes; nil where none did.
+    public var sourceVirtualSize: UInt64? {
+        let size = sourceLength.dividedRoundingUp(by: sectorSize) * sectorSize
+        return size < virtualSize ? size : nil
+    }
+
+    /// Whether the image is that of a disk of this size, in bytes, which an option rounded up.
+    func isRoundedUp(from size: UInt64) -> Bool {
+        options[Self.alignmentKey] != nil && size == sourceVirtualSize
     }
 
     /// What makes the bytes: Lathe's version, and that of the compressor where there is one.

@@ -85,7 +85,8 @@ extension Manifest {
         guard virtualSize <= largest, virtualSize % sectorSize == 0 else {
             throw refuse("a virtual size of \(virtualSize) is not a multiple of 512 up to \(largest)")
         }
-        guard sourceLength <= virtualSize, virtualSize - sourceLength < sectorSize else {
+        let alignment = options[Self.alignmentKey].flatMap { UInt64($0) } ?? sectorSize
+        guard sourceLength <= virtualSize, virtualSize - sourceLength < max(alignment, sectorSize) else {
             throw refuse("a source of \(sourceLength) bytes is no disk of \(virtualSize)")
         }
         guard objectLength <= largest else { throw refuse("no file has \(objectLength) bytes") }

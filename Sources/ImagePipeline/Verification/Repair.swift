@@ -184,7 +184,8 @@ public struct Repair: Sendable {
         // Only a raw file ends where its source did, be it inside a sector.
         let isRaw = [.raw, .rawPackage].contains(manifest.format)
         let found = isRaw ? image.reader.contentLength : image.virtualSize
-        let expected = isRaw ? manifest.sourceLength : manifest.virtualSize
+        let expected =
+            isRaw ? manifest.sourceLength : manifest.sourceLength.dividedRoundingUp(by: sectorSize) * sectorSize
         guard found == expected else {
             throw ImageError(
                 .unsupported,

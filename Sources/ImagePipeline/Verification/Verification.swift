@@ -212,6 +212,12 @@ extension Verification {
             guard !found.isEmpty else {
                 return report.add(.source, .passed, "every byte is as in \(reference.source.name)")
             }
+            if found.differingBytes == 0, let manifest, manifest.isRoundedUp(from: reference.virtualSize) {
+                return report.add(
+                    .source, .passed,
+                    "every byte is as in \(reference.source.name); behind its end there are zeros, up to the size to which "
+                        + "the disk was rounded up")
+            }
             var text = "\(found.differingBytes) bytes, in whole sectors, differ from \(reference.source.name)"
             if found.sizesDiffer {
                 text += "; the virtual size is \(image.virtualSize), expected \(reference.virtualSize)"

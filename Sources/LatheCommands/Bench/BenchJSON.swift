@@ -93,7 +93,7 @@ struct BenchJSON: Encodable {
             let variant = result.measured.variant
             job = result.measured.job.rawValue
             format = variant.format.rawValue
-            subformat = variant.subformat
+            subformat = variant.layoutName
             compression = variant.compression.map {
                 Compression(method: $0.method.rawValue, level: result.measured.level)
             }

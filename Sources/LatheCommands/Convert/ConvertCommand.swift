@@ -15,7 +15,9 @@ struct ConvertCommand: ParsableCommand {
             Options of the formats (-o KEY=VALUE, several joined by commas):
               raw    package=none|tar.gz  and with tar.gz (the same as -O raw.tar.gz)
                      member=NAME (the file's name in the archive)  compression_level=1...12
-              vhd    subformat=dynamic|fixed
+              vhd    subformat=dynamic|fixed  block_size=512k...8M (dynamic; 2M)
+                     align=SIZE (rounds the size of the disk up with zeros; Azure takes
+                     whole MiB: align=1M. The fingerprint is that of the larger disk.)
               qcow2  compat=1.1|0.10  cluster_size=512...2M  refcount_bits=1|2|4|8|16|32|64
                      extended_l2=off|on  compress=off|on (the same as -c)
                      compression_type=zlib|zstd (what -c takes; alone it compresses nothing)
@@ -25,7 +27,7 @@ struct ConvertCommand: ParsableCommand {
               vmdk   subformat=monolithicSparse|streamOptimized  hwversion=N
                      adapter_type=ide|lsilogic|buslogic|legacyESX
                      compression_level=1...12 (streamOptimized)
-              vdi    subformat=dynamic  static=off
+              vdi    static=off|on, or subformat=dynamic|static
 
             SOURCE_DATE_EPOCH (seconds since 1970) is the time that a vhd or a tar.gz records; without it, 2000-01-01.
 
@@ -35,6 +37,7 @@ struct ConvertCommand: ParsableCommand {
               lathe convert --verify -O vmdk -c disk.raw disk.vmdk
               curl … | lathe convert -f raw -O vhd - disk.vhd
               lathe convert -O raw -o package=tar.gz,member=disk.raw disk.qcow2 disk.raw.tar.gz
+              lathe convert -O vhd -o subformat=fixed,align=1M disk.raw azure.vhd
               lathe convert -O qcow2 disk.raw - | ssh host 'cat > disk.qcow2'
             """)
 
@@ -171,7 +174,7 @@ struct ConvertCommand: ParsableCommand {
         return found
     }
 
-    /// A stream can't go back to its header, so the source is read twice: first for the metadata, then for the data.
+    /// A stream can't go back: a format whose header is known last is made twice, first for the metadata, then for the data.
     private func convertToStandardOutput(_ conversion: Conversion) throws(ImageError) -> ConvertedObject {
         guard !verify else {
             throw ImageError(
@@ -185,17 +188,22 @@ struct ConvertCommand: ParsableCommand {
             throw ImageError(
                 .invalidOption, "an image is nothing for a terminal: redirect standard output, or name a file")
         }
-        let spool = try MetadataSpool()
-        let planned = try conversion.run(into: spool)
         let digester = ObjectDigester(checksum.selection)
-        let stream = StreamSink(
-            descriptor: STDOUT_FILENO, name: "standard output", metadata: try spool.spooled(),
-            observer: { digester.update($0) })
-        let written = try conversion.run(into: stream)
-        guard planned == written else {
-            throw ImageError(
-                .sourceChanged, "the source gave other content when it was read again; what was written is not whole",
-                path: source)
+        func stream(_ metadata: FileSource?) -> StreamSink {
+            StreamSink(descriptor: STDOUT_FILENO, name: "standard output", metadata: metadata) { digester.update($0) }
+        }
+        let written: ConversionResult
+        if let forward = try conversion.goingForward() {
+            written = try forward.run(into: stream(nil))
+        } else {
+            let spool = try MetadataSpool()
+            let planned = try conversion.run(into: spool)
+            written = try conversion.run(into: stream(spool.spooled()))
+            guard planned == written else {
+                throw ImageError(
+                    .sourceChanged,
+                    "the source gave other content when it was read again; what was written is not whole", path: source)
+            }
         }
         return ConvertedObject(result: written, object: written.objectCRC64.map { digester.checksums(crc64ecma: $0) })
     }

@@ -16,6 +16,8 @@ struct ConvertReport: Encodable {
     var filename: String
     var format: String
     var virtualSize: UInt64
+    /// Where the size of the disk was rounded up: what the source has.
+    var sourceVirtualSize: UInt64?
     /// Decimal, as OSS writes a CRC-64.
     var fingerprint: String?
     var objectLength: UInt64
@@ -35,6 +37,7 @@ struct ConvertReport: Encodable {
         case source, filename, format, fingerprint, verified, seconds
         case sourceFormat = "source-format"
         case virtualSize = "virtual-size"
+        case sourceVirtualSize = "source-virtual-size"
         case objectLength = "object-length"
         case objectCRC64 = "object-crc64ecma"
         case contentBytes = "content-bytes"
@@ -58,6 +61,7 @@ struct ConvertReport: Encodable {
         filename = destination
         format = conversion.writtenFormat.rawValue
         virtualSize = result.virtualSize
+        sourceVirtualSize = result.virtualSize == conversion.image.virtualSize ? nil : conversion.image.virtualSize
         fingerprint = content.map { String($0.crc64ecma) }
         objectLength = result.objectLength
         objectCRC64 = result.objectCRC64.map { String($0) }
@@ -74,10 +78,11 @@ struct ConvertReport: Encodable {
     var sentence: String {
         let speed = seconds > 0 ? Double(contentBytes) / seconds / 1e6 : 0
         let cloned = clonedBytes > 0 ? " (\(Rendering.size(clonedBytes)) shared with the source)" : ""
+        let rounding = sourceVirtualSize.map { ", rounded up from \($0) to \(virtualSize) bytes" } ?? ""
         let proof = (fingerprint.map { "fingerprint \($0)" } ?? "no fingerprint") + (verified ? ", verified" : "")
         return
             "\(filename): \(format), \(Rendering.size(virtualSize)) disk with \(Rendering.size(contentBytes)) of data in "
-            + "\(Rendering.size(objectLength))\(cloned); \(Rendering.fixed(seconds, digits: 2)) s, "
+            + "\(Rendering.size(objectLength))\(cloned)\(rounding); \(Rendering.fixed(seconds, digits: 2)) s, "
             + "\(Rendering.fixed(speed, digits: 0)) MB/s; \(proof)"
     }
 

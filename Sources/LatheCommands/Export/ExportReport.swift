@@ -10,6 +10,8 @@ struct ExportReport: Encodable {
     var manifest: String
     var format: String
     var virtualSize: UInt64
+    /// Where the size of the disk was rounded up: what the source has.
+    var sourceVirtualSize: UInt64?
     /// Decimal, as OSS writes a CRC-64.
     var fingerprint: String
     var objectLength: UInt64
@@ -30,6 +32,7 @@ struct ExportReport: Encodable {
     enum CodingKeys: String, CodingKey {
         case source, object, manifest, format, fingerprint, tag, retries, seconds
         case virtualSize = "virtual-size"
+        case sourceVirtualSize = "source-virtual-size"
         case objectLength = "object-length"
         case objectCRC64 = "object-crc64ecma"
         case isCheckedByStore = "checked-by-store"
@@ -46,6 +49,7 @@ struct ExportReport: Encodable {
         manifest = "\(store)/\(result.manifestKey)"
         format = result.manifest.format.rawValue
         virtualSize = result.manifest.virtualSize
+        sourceVirtualSize = result.manifest.sourceVirtualSize
         fingerprint = String(result.manifest.content.crc64ecma)
         objectLength = result.manifest.objectLength
         objectCRC64 = String(result.manifest.object.crc64ecma)
@@ -67,6 +71,9 @@ struct ExportReport: Encodable {
             "\(object): \(format), \(Rendering.size(virtualSize)) disk in \(Rendering.size(objectLength)); "
             + "\(Rendering.fixed(seconds, digits: 2)) s, \(Rendering.fixed(speed, digits: 0)) MB/s; "
             + "\(check); fingerprint \(fingerprint)"
+        if let sourceVirtualSize {
+            text += "; the disk was rounded up from \(sourceVirtualSize) to \(virtualSize) bytes"
+        }
         if wasResumed { text += "; \(partsPresent) parts were there already" }
         if retries > 0 { text += "; \(retries) calls were made again" }
         if !hasMetadata { text += "; the store can't add the fingerprint to the metadata of an object this long" }
