@@ -20,7 +20,7 @@ struct ConvertCommand: ParsableCommand {
                      whole MiB: align=1M. The fingerprint is that of the larger disk.)
               qcow2  compat=1.1|0.10  cluster_size=512...2M  refcount_bits=1|2|4|8|16|32|64
                      extended_l2=off|on  compress=off|on (the same as -c)
-                     compression_type=zlib|zstd (what -c takes; alone it compresses nothing)
+                     compression_type=zlib|zstd (of -c; alone it compresses nothing)
                      compression_level=1...9 for zlib: 1 and 2 fast, 3 between, 4 to 6 as
                      small as qemu-img's, 7 to 9 smaller; 1...19 for zstd, of which 3 is
                      qemu-img's; to give a level is to ask for -c
