@@ -64,7 +64,9 @@ public enum ImageLimits {
         static let descriptorLength: UInt64 = 1 << 20
         /// Lines of a descriptor; what programs write has some 20, and one for each extent.
         static let descriptorLines = 8192
-        /// Extents: 8 TiB in pieces of 2 GiB. As many files may be open for one disk.
+        /// Extents: 8 TiB in pieces of 2 GiB.
+        ///
+        /// As many files may be open for one disk.
         public static let extents = 4096
         /// The size of an seSparse extent, in sectors: 64 TiB, the most that ESXi makes.
         static let seSparseCapacity: UInt64 = 1 << 37

@@ -225,7 +225,7 @@ import Testing
         ("parentCID=ffffffff", "parentCID=12345678", ImageError.Code.externalReference),
         ("parentCID=", "xarentCID=", .corrupt), ("\nCID=", "\nDID=", .corrupt),
         ("createType=", "createTyqe=", .corrupt),
-        ("monolithicSparse", "monolithicFlat__", .externalReference), ("SPARSE", "FLAT  ", .externalReference),
+        ("SPARSE", "FLAT  ", .externalReference),
         ("RW 40960", "XX 40960", .corrupt), ("#DDB", "RW 1", .corrupt),
         ("40960 SPARSE", "x0960 SPARSE", .corrupt),
         ("ddb.adapterType = \"ide\"", "RW 10 SPARSE \"b.vmdk\"  ", .externalReference),

@@ -43,9 +43,9 @@ struct VMDKCopyCheck {
                 at: copies.directoryEntryOffset(index), guest: guest)
             return
         }
-        // Two that share a place are a finding of the grain check, too.
+        // A table that is named again is the grain check's finding; to read it each time would have no bound.
         let (isFirst, isFirstCopy) = (visits.isFirst(range), copyVisits.isFirst(copyRange))
-        guard isFirst || isFirstCopy else { return }
+        guard isFirst, isFirstCopy else { return }
         let isHole = try empty.contains(range, of: source)
         let copyIsHole = try emptyCopies.contains(copyRange, of: source)
         if isHole, copyIsHole { return }
