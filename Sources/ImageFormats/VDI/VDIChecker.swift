@@ -59,6 +59,9 @@ public enum VDIChecker: ImageChecker {
     private static func checkMap(_ header: VDIHeader, in source: any ImageSource, _ report: inout CheckReport)
         throws(ImageError)
     {
+        // A header can say two gibibytes of map; none is walked to find that the file ends within it, and no number that was counted
+        // half way is left for a repair to write down.
+        try source.requireHeld(FileRange(header.mapOffset, length: header.blockCount * VDITables.entryLength))
         report.totalUnits = header.blockCount
         report.imageEnd = FileOffset(header.dataOffset)
         var highest: UInt64 = 0

@@ -23,6 +23,8 @@ extension VHDChecker {
         let names = ["the footer's copy", "the dynamic header", "the block allocation table"]
         let owned = zip(names, tables.metadata) + locators.map { ("a parent locator", $0) }
         let metadata = owned.map(\.1)
+        // Taken out of the walk: it is a look into both footers, and a table may have millions of entries.
+        let dataLimit = copies.dataLimit
         let blockCount = virtualSize.dividedRoundingUp(by: tables.blockSize)
         report.totalUnits = blockCount
         report.imageEnd = metadata.map(\.end).max() ?? FileOffset(0)
@@ -43,13 +45,13 @@ extension VHDChecker {
                     expected: "\(hex(VHDTables.unusedEntry)), since the disk has \(blockCount) blocks",
                     "the block is never read", at: tables.entryOffset(of: block))
             }
-            if checkPlace(range, of: block, guest, tables, apartFrom: owned, dataLimit: copies.dataLimit, &report) {
+            if checkPlace(range, of: block, guest, tables, apartFrom: owned, dataLimit: dataLimit, &report) {
                 places.append(Place(entry: entry, block: block))
             }
             return true
         }
         places.sort()
-        let apart = checkSharing(places, tables, metadata, dataLimit: copies.dataLimit, &report)
+        let apart = checkSharing(places, tables, metadata, dataLimit: dataLimit, &report)
         // In a differencing disk a sector that was not written is the parent's.
         if !isDifferencing { try checkBitmaps(apart, tables, in: source, &report) }
     }
