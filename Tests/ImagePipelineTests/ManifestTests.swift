@@ -46,7 +46,13 @@ import Testing
         #expect(try options("raw", policy: .noHoles) == ["sparse_size": "0"])
         #expect(try options("raw", policy: .holesOfAtLeast(65536)) == [:])
         #expect(try options("vhd") == ["subformat": "dynamic", "block_size": "2097152", "timestamp": "1000000000"])
-        #expect(try options("qcow2") == ["compat": "1.1", "cluster_size": "65536", "refcount_bits": "16"])
+        let qcow2 = [
+            "compat": "1.1", "cluster_size": "65536", "refcount_bits": "16", "extended_l2": "off",
+            "compression_type": "zlib",
+        ]
+        #expect(try options("qcow2") == qcow2.merging(["compress": "off"]) { $1 })
+        #expect(
+            try options("qcow2-compress") == qcow2.merging(["compress": "on", "compression_level": "1"]) { $1 })
         #expect(try options("vdi") == ["subformat": "dynamic", "static": "off"])
         #expect(try options("vdi-static") == ["subformat": "static", "static": "on"])
         #expect(

@@ -4,6 +4,8 @@ import ImageModel
 enum VMDKDescriptorCheck {
     /// Checks the descriptor of a hosted sparse extent, where it has one.
     static func checkEmbedded(in extent: VMDKHostedExtent, _ source: any ImageSource, _ report: inout CheckReport) {
+        // A place of no length is not looked at, and can be any number.
+        guard extent.head.hasDescriptorPlace else { return }
         let offset = FileOffset(extent.head.descriptorOffset * sectorSize)
         do throws(ImageError) {
             guard let descriptor = try VMDKDescriptor.embedded(in: source, extent.head) else { return }

@@ -34,9 +34,11 @@ enum VMDKFile: Sendable {
         case .hosted:
             let extent = try VMDKHostedExtent(source: source)
             let descriptor = try VMDKDescriptor.embedded(in: source, extent.head)
-            let offset = FileOffset(extent.head.descriptorOffset * sectorSize)
-            try descriptor?.validate(path: source.name, at: offset)
-            try descriptor?.requireOneExtent(path: source.name, at: offset)
+            if let descriptor {
+                let offset = FileOffset(extent.head.descriptorOffset * sectorSize)
+                try descriptor.validate(path: source.name, at: offset)
+                try descriptor.requireOneExtent(path: source.name, at: offset)
+            }
             self = .hosted(extent, descriptor)
         }
     }
