@@ -21,7 +21,8 @@ public import ImageModel
             throw outOfMemory
         }
         // A frame's header says how much of its past it looks back at, and that much is allocated.
-        guard unsafe ZSTD_isError(ZSTD_DCtx_setParameter(zstandard, ZSTD_d_windowLogMax, Self.longestWindowLog)) == 0 else {
+        guard unsafe ZSTD_isError(ZSTD_DCtx_setParameter(zstandard, ZSTD_d_windowLogMax, Self.longestWindowLog)) == 0
+        else {
             unsafe libdeflate_free_decompressor(inflater)
             unsafe ZSTD_freeDCtx(zstandard)
             throw outOfMemory

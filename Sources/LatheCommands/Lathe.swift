@@ -20,7 +20,8 @@ public struct Lathe: ParsableCommand {
         version: LatheVersion.current,
         subcommands: [
             ConvertCommand.self, ExportCommand.self, InfoCommand.self, CheckCommand.self, MapCommand.self,
-            CompareCommand.self, MeasureCommand.self, DigestCommand.self, VerifyCommand.self, ServeCommand.self, ImageCommand.self,
+            CompareCommand.self, MeasureCommand.self, DigestCommand.self, VerifyCommand.self, ServeCommand.self,
+            ImageCommand.self,
             AdminCommand.self, BenchCommand.self,
         ])
 

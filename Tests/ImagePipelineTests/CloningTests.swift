@@ -52,7 +52,9 @@ import Testing
                 let isCompressed = variant.isCompressed
                 #expect(made.sink.clones.isEmpty == isCompressed)
                 guard !isCompressed else { continue }
-                #expect(made.result.clonedBytes + 4096 > made.result.contentBytes)
+                // Subclusters of 2 KiB leave half a block at either end of a run.
+                let left: UInt64 = variant.options["extended_l2"] == "on" ? 64 << 10 : 4096
+                #expect(made.result.clonedBytes + left > made.result.contentBytes)
                 // What is left of the data is the last block, which is no whole one.
                 #expect(made.sink.operations.filter { $0.kind == .data }.allSatisfy { $0.length < 4096 })
             }
@@ -89,8 +91,9 @@ import Testing
         let source = MemorySink()
         _ = try Self.convert(SparseMemory(Self.content), from, source)
         let made = try Self.compare(source.memory, as: from.format, variant)
-        let isCompressed = [from, variant].contains { $0.isCompressed }
-        #expect(made.sink.clones.isEmpty == isCompressed)
+        // qcow2 stores a cluster as it is where it does not become shorter, and that can be shared.
+        let hasNoPlainData = variant.isCompressed || from.isCompressed && from.format != .qcow2
+        #expect(made.sink.clones.isEmpty == hasNoPlainData)
     }
 
     @Test(arguments: OutputVariant.all, [0, 1, 2, 5]) func whatIsRefusedOnTheWayIsWritten(

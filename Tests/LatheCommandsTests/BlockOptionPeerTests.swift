@@ -39,7 +39,7 @@ import Testing
             """, source, image, directory.file("damaged.vhd"))
         #expect(outcome.status == 0, "\(outcome.testDescription)")
         #expect(outcome.text.contains("rounded up from 5000192 to 5242880 bytes"), "\(outcome.testDescription)")
-        let info = try RunningProcess("qemu-img", ["info", "--output", "json", image]).outcome().json()
+        let info = try RunningProcess("qemu-img", ["info", "-f", "vpc", "--output", "json", image]).outcome().json()
         #expect(info["virtual-size"]?.number == 5 << 20)
         // The fingerprint is that of the disk that the image has, zeros at its end included.
         let digest = try lathe("digest", image).lines.first?.prefix { $0 != " " } ?? ""

@@ -30,7 +30,9 @@ struct QCOW2Layout: Sendable {
         let clusterSize = try options.takeSize(
             "cluster_size", default: 1 << UInt64(Self.standardClusterBits),
             rule: "a power of two from 512 to 2M",
-            where: { $0.nonzeroBitCount == 1 && ImageLimits.QCOW2.clusterBits.contains(UInt32($0.trailingZeroBitCount)) }
+            where: {
+                $0.nonzeroBitCount == 1 && ImageLimits.QCOW2.clusterBits.contains(UInt32($0.trailingZeroBitCount))
+            }
         )
         let refcountBits = try options.take("refcount_bits", oneOf: ["16", "1", "2", "4", "8", "32", "64"])
         let isExtended =

@@ -100,7 +100,9 @@ extension VMDKDescriptor {
                         "the line '\(shown(line))' of the VMDK descriptor begins as an extent's, but is not "
                             + "'ACCESS SECTORS TYPE \"NAME\" OFFSET'; without it, all that follows would be misplaced")
                 }
-                guard extents.count < ImageLimits.VMDK.extents else { throw limit("\(ImageLimits.VMDK.extents) extents") }
+                guard extents.count < ImageLimits.VMDK.extents else {
+                    throw limit("\(ImageLimits.VMDK.extents) extents")
+                }
                 extents.append(extent)
             } else if let equals = line.firstIndex(of: UInt8(ascii: "=")) {
                 let key = text(trimmed(line[..<equals])).lowercased()
