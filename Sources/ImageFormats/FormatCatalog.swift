@@ -14,13 +14,16 @@ public enum FormatCatalog {
         case .qcow2: try QCOW2Encoder(parameters: parameters, options: options)
         case .vmdk: try VMDKEncoder(parameters: parameters, options: options)
         case .vdi: try VDIEncoder(parameters: parameters, options: options)
-        case .rawPackage: try RawPackageEncoder(parameters: parameters, options: options)
+        case .rawPackage: try RawPackageEncoder(.tarGzip, parameters: parameters, options: options)
+        case .rawGzip: try RawPackageEncoder(.gzip, parameters: parameters, options: options)
+        case .rawZstandard: try RawPackageEncoder(.zstandard, parameters: parameters, options: options)
         }
     }
 
     /// What an image of these options has to be read as: a raw disk in a package is a raw file no more.
     public static func writtenFormat(of format: ImageFormat, options: FormatOptions) -> ImageFormat {
-        format == .raw && options.asks("package", for: RawPackageEncoder.package) ? .rawPackage : format
+        guard format == .raw else { return format }
+        return RawPackaging.allCases.first { options.asks("package", for: $0.rawValue) }?.format ?? .raw
     }
 
     /// Opens an image with everything that its content is in.
@@ -61,7 +64,9 @@ public enum FormatCatalog {
         case .qcow2: QCOW2Reader.self
         case .vmdk: VMDKReader.self
         case .vdi: VDIReader.self
-        case .rawPackage: RawPackageReader.self
+        case .rawPackage: RawPackageReader<TarGzipPackage>.self
+        case .rawGzip: RawPackageReader<GzipPackage>.self
+        case .rawZstandard: RawPackageReader<ZstandardPackage>.self
         }
     }
 
@@ -73,7 +78,9 @@ public enum FormatCatalog {
         case .qcow2: QCOW2Checker.check(source)
         case .vmdk: VMDKChecker.check(source)
         case .vdi: VDIChecker.check(source)
-        case .rawPackage: RawPackageChecker.check(source)
+        case .rawPackage: RawPackageChecker<TarGzipPackage>.check(source)
+        case .rawGzip: RawPackageChecker<GzipPackage>.check(source)
+        case .rawZstandard: RawPackageChecker<ZstandardPackage>.check(source)
         }
     }
     /// What makes an image of a format right; nil where nothing can be mended.
@@ -100,7 +107,7 @@ public enum FormatCatalog {
         case .vhd: VHDRepairer.self
         case .qcow2: QCOW2Repairer.self
         case .vdi: VDIRepairer.self
-        case .raw, .vmdk, .rawPackage: nil
+        case .raw, .vmdk, .rawPackage, .rawGzip, .rawZstandard: nil
         }
     }
 }

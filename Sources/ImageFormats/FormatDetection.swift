@@ -61,6 +61,7 @@ public enum FormatDetection {
         let file = name.split(separator: "/", omittingEmptySubsequences: false).last ?? ""
         guard let dot = file.lastIndex(of: "."), dot > file.startIndex else { return nil }
         if file.lowercased().hasSuffix(".tar.gz") { return .rawPackage }
+        // Of what is in a file that is packed, the name may say something, or nothing.
         return switch file[file.index(after: dot)...].lowercased() {
         case "raw", "img", "dd", "bin": .raw
         case "qcow2", "qcow": .qcow2
@@ -68,6 +69,8 @@ public enum FormatDetection {
         case "vdi": .vdi
         case "vhd", "vpc": .vhd
         case "tgz": .rawPackage
+        case "gz": .rawGzip
+        case "zst": .rawZstandard
         default: nil
         }
     }
@@ -117,7 +120,7 @@ extension FormatDetection {
             found.append(Signature(format: format, what: what, offset: FileOffset(UInt64(offset))))
         }
         if VMDKDescriptor.begins(head) { found.append(Signature(format: .vmdk, what: "a vmdk descriptor")) }
-        if let package = gzip(head) { found.append(package) }
+        if let package = package(head) { found.append(package) }
         if let image = try appleImage(in: source) { found.append(image) }
         // A dynamic vhd has the same footer at both ends, and is one format.
         if !found.contains(where: { $0.format == .vhd }), let offset = try footerOffset(in: source) {
@@ -126,17 +129,26 @@ extension FormatDetection {
         return found
     }
 
-    /// What a gzip header says: of a package that Lathe wrote, or of any other file.
-    private static func gzip(_ head: [UInt8]) -> Signature? {
-        // Deflate (8) is the only method that there is.
-        guard head.starts(with: GzipMember.magic + [8]) else { return nil }
-        guard GzipMember(head[...]) == nil else {
-            return Signature(format: .rawPackage, what: "a gzip header as Lathe writes it in front of a raw.tar.gz")
+    /// What a gzip or zstd header says: of a package that Lathe wrote, or of any other file.
+    private static func package(_ head: [UInt8]) -> Signature? {
+        let start = Array(head.prefix(64))
+        if let ours = RawPackaging.allCases.first(where: { $0.begins(start) }) {
+            return Signature(
+                format: ours.format, what: "a header as Lathe writes it in front of a \(ours.format.rawValue)")
         }
+        // Deflate (8) is the only method that there is.
+        let foreign = [("gzip", GzipMember.magic + [8]), ("zstd", ZstandardFrame.magic)]
+        guard let (name, _) = foreign.first(where: { head.starts(with: $0.1) }) else { return nil }
         return Signature(
-            format: nil, what: "a gzip header",
-            advice: "so it is compressed as a whole; unpack it first ('tar -xzf', or 'gzip -d' where it holds no "
-                + "archive)")
+            format: nil, what: "a \(name) header",
+            advice: "so it is compressed as a whole; unpack it first (\(unpacking(name)))")
+    }
+
+    /// What unpacks a compressed file of another program.
+    static func unpacking(_ name: String) -> String {
+        name == "zstd"
+            ? "'zstd -d', or 'tar -xf' where it holds an archive"
+            : "'tar -xzf', or 'gzip -d' where it holds no archive"
     }
 
     /// The trailer of a disk image of macOS (UDIF), the last 512 bytes of the file.

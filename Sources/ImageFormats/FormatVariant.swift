@@ -34,25 +34,28 @@ public struct FormatVariant: Hashable, Sendable {
 
 extension FormatCatalog {
     /// Every layout that is written, and so every compressor there is: what is listed here is measured by `lathe bench`.
-    public static let variants: [FormatVariant] = [
-        FormatVariant(format: .raw),
-        FormatVariant(format: .vhd, settings: ["subformat": "dynamic"]),
-        FormatVariant(format: .vhd, settings: ["subformat": "fixed"]),
-        FormatVariant(format: .qcow2),
-        FormatVariant(
-            format: .qcow2, settings: ["compress": "on", "compression_type": "zlib"],
-            compression: .init(method: .deflate, levels: QCOW2Layout.zlibLevels)),
-        FormatVariant(
-            format: .qcow2, settings: ["compress": "on", "compression_type": "zstd"],
-            compression: .init(method: .zstd, levels: QCOW2Layout.zstdLevels)),
-        FormatVariant(format: .vmdk, settings: ["subformat": VMDKSubformat.monolithicSparse.rawValue]),
-        FormatVariant(
-            format: .vmdk, settings: ["subformat": VMDKSubformat.streamOptimized.rawValue],
-            compression: .init(method: .zlib, levels: VMDKEncoder.compressionLevels)),
-        FormatVariant(format: .vdi),
-        FormatVariant(format: .vdi, settings: ["static": "on"]),
-        FormatVariant(
-            format: .rawPackage,
-            compression: .init(method: .gzip, levels: RawPackageEncoder.compressionLevels)),
-    ]
+    public static let variants: [FormatVariant] =
+        [
+            FormatVariant(format: .raw),
+            FormatVariant(format: .vhd, settings: ["subformat": "dynamic"]),
+            FormatVariant(format: .vhd, settings: ["subformat": "fixed"]),
+            FormatVariant(format: .qcow2),
+            FormatVariant(
+                format: .qcow2, settings: ["compress": "on", "compression_type": "zlib"],
+                compression: .init(method: .deflate, levels: QCOW2Layout.zlibLevels)),
+            FormatVariant(
+                format: .qcow2, settings: ["compress": "on", "compression_type": "zstd"],
+                compression: .init(method: .zstd, levels: QCOW2Layout.zstdLevels)),
+            FormatVariant(format: .vmdk, settings: ["subformat": VMDKSubformat.monolithicSparse.rawValue]),
+            FormatVariant(
+                format: .vmdk, settings: ["subformat": VMDKSubformat.streamOptimized.rawValue],
+                compression: .init(method: .zlib, levels: VMDKEncoder.compressionLevels)),
+            FormatVariant(format: .vdi),
+            FormatVariant(format: .vdi, settings: ["static": "on"]),
+        ]
+        + RawPackaging.allCases.map { packaging in
+            FormatVariant(
+                format: packaging.format,
+                compression: .init(method: packaging.method, levels: packaging.compressionLevels))
+        }
 }

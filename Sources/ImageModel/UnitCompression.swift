@@ -26,15 +26,18 @@ public struct UnitCompression: Hashable, Sendable {
     /// Whether a unit that does not become shorter is stored as it is, for the format to say so; without it, every unit
     /// becomes a stream, which may then be a little longer than the unit.
     public var keepsIncompressible: Bool
+    /// Whether a zstd frame ends with a checksum of its content; other methods have one or have none.
+    public var hasChecksum: Bool
 
     public init(
         _ method: CompressionMethod, by library: Library, level: Int, windowBits: Int = 15,
-        keepsIncompressible: Bool = false
+        keepsIncompressible: Bool = false, hasChecksum: Bool = false
     ) {
         self.method = method
         self.library = library
         self.level = level
         self.windowBits = windowBits
         self.keepsIncompressible = keepsIncompressible
+        self.hasChecksum = hasChecksum
     }
 }

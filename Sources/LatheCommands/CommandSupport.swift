@@ -11,6 +11,7 @@ extension ImageFormat: ExpressibleByArgument {
     public static var allValueStrings: [String] { allCases.map(\.rawValue) }
 }
 
+extension RawPackaging: ExpressibleByArgument {}
 extension ReflinkPolicy: ExpressibleByArgument {}
 extension RepairScope: ExpressibleByArgument {}
 

@@ -8,7 +8,7 @@ import Testing
     static let images: [(ImageFormat, [String: String])] = [
         (.vhd, [:]), (.vhd, ["subformat": "fixed"]), (.vmdk, [:]),
         (.vmdk, ["subformat": "streamOptimized"]), (.vdi, [:]), (.vdi, ["static": "on"]),
-        (.vhd, ["block_size": "512k"]), (.qcow2, [:]), (.rawPackage, [:]),
+        (.vhd, ["block_size": "512k"]), (.qcow2, [:]), (.rawPackage, [:]), (.rawGzip, [:]), (.rawZstandard, [:]),
         (.qcow2, ["compress": "on", "cluster_size": "4k", "refcount_bits": "4"]), (.qcow2, ["extended_l2": "on"]),
         (.qcow2, ["cluster_size": "512", "compat": "0.10"]),
     ]

@@ -94,13 +94,22 @@ enum MappingEntries {
     static func ofAllocatedUnits(in memory: SparseMemory, _ variant: OutputVariant) throws -> [Range<UInt64>] {
         switch variant.format {
         case .raw: return []
-        case .rawPackage:
-            // The lengths in the members' headers: each says where the next unit is.
+        case .rawPackage, .rawGzip, .rawZstandard:
+            // The lengths in the headers: each says where the next unit is.
+            let field: UInt64 = variant.format == .rawZstandard ? 12 : 16
+            func length(at position: UInt64) -> UInt64 {
+                UInt64(memory[position + field..<position + field + 4].littleEndian(UInt32.self, at: 0))
+            }
             var entries: [Range<UInt64>] = []
-            var position = UInt64(memory[16..<20].littleEndian(UInt32.self, at: 0))
+            var position: UInt64 =
+                switch variant.format {
+                case .rawPackage: length(at: 0)
+                case .rawZstandard: 9
+                default: 0
+                }
             for _ in 0..<7 {
-                entries.append(position + 16..<position + 20)
-                position += UInt64(memory[position + 16..<position + 20].littleEndian(UInt32.self, at: 0))
+                entries.append(position + field..<position + field + 4)
+                position += length(at: position)
             }
             return entries
         case .vhd:

@@ -17,6 +17,7 @@ public struct OutputVariant: Hashable, Sendable, CustomTestStringConvertible {
         OutputVariant(.vmdk, peer: "vmdk"), OutputVariant(.vmdk, ["subformat": "streamOptimized"], peer: "vmdk"),
         OutputVariant(.vdi, peer: "vdi"), OutputVariant(.vdi, ["static": "on"], peer: "vdi"),
         OutputVariant(.rawPackage, peer: nil),
+        OutputVariant(.rawGzip, peer: nil), OutputVariant(.rawZstandard, peer: nil),
     ]
 
     /// Those that QEMU reads.
@@ -35,7 +36,7 @@ public struct OutputVariant: Hashable, Sendable, CustomTestStringConvertible {
     }
 
     public var isCompressed: Bool {
-        format == .rawPackage || options["subformat"] == "streamOptimized" || options["compress"] == "on"
+        format.packaging != nil || options["subformat"] == "streamOptimized" || options["compress"] == "on"
     }
 
     /// `vhd-fixed` or `qcow2-compress-zstd`: fit for a file name.

@@ -94,7 +94,7 @@ extension QCOW2Reader {
         -> ImageFormat
     {
         // A name of QEMU's for something else (a protocol, a format of ours that QEMU has not) is none of these.
-        guard let format = ImageFormat(name: declared), format != .rawPackage else {
+        guard let format = ImageFormat(name: declared), format.packaging == nil else {
             throw ImageError(
                 .unsupported,
                 "the qcow2 image says that its backing file '\(ReferencedName.shown(name))' is of the format "

@@ -16,7 +16,7 @@ public struct RawEncoder: ImageEncoder {
     /// - Throws: `invalid-option`: a raw file has no options; one in a package is `RawPackageEncoder`'s.
     public init(parameters: EncoderParameters, options: FormatOptions) throws(ImageError) {
         var options = options
-        _ = try options.take("package", oneOf: ["none", RawPackageEncoder.package])
+        _ = try options.take("package", oneOf: ["none"] + RawPackaging.allCases.map(\.rawValue))
         try options.requireAllTaken(by: .raw)
         length = parameters.contentLength
     }

@@ -1,79 +1,53 @@
 import ImageModel
 
-/// The header of a gzip member that says how long the member is, so that who reads it finds the next one without inflating.
+/// What is written of gzip without a compressor: headers that say how long a member is, so that who reads it finds the next one
+/// without inflating, and whole members.
 ///
 /// Source: RFC 1952, section 2.3: ten bytes, then with FEXTRA the length of the extra field and its subfields, each two
 /// letters, a length and data. Ours has one subfield, and nothing else but what never changes.
-struct GzipMember: Hashable, Sendable {
+enum GzipMember {
     /// ID1, ID2.
     static let magic: [UInt8] = [0x1F, 0x8B]
-    /// Bytes in front of the deflate stream.
-    static let headerLength: UInt64 = 20
     /// CRC32 and ISIZE, behind the deflate stream.
     static let trailerLength: UInt64 = 8
 
-    /// CM 8 (deflate), FLG 4 (FEXTRA), no MTIME, no XFL, OS 255 (unknown); XLEN 8, SI1 and SI2 "LT", LEN 4.
-    static let fixedFields: [UInt8] =
-        magic + [8, 4, 0, 0, 0, 0, 0, 255, 8, 0, UInt8(ascii: "L"), UInt8(ascii: "T"), 4, 0]
-
-    /// Bytes of the whole member, header and trailer included.
-    var length: UInt32
-
-    init(length: UInt32) { self.length = length }
-
-    /// - Parameter bytes: from the start of a member on.
-    /// - Returns: nil where these are fewer than a header, or no header that says the member's length.
-    init?(_ bytes: ArraySlice<UInt8>) {
-        guard bytes.count >= Int(Self.headerLength), bytes.starts(with: Self.fixedFields) else { return nil }
-        let field = Array(bytes.dropFirst(Self.fixedFields.count).prefix(4))
-        length = field.littleEndian(at: 0)
+    /// The header up to the data of its one subfield: CM 8 (deflate), FLG 4 (FEXTRA), no MTIME, no XFL, OS 255 (unknown); XLEN,
+    /// SI1 and SI2, LEN.
+    ///
+    /// - Parameters:
+    ///   - tag: the two letters of the subfield.
+    ///   - fieldLength: bytes of its data.
+    static func fixedFields(tag: StaticString, fieldLength: UInt8) -> [UInt8] {
+        magic + [8, 4, 0, 0, 0, 0, 0, 255, 4 + fieldLength, 0] + Array("\(tag)".utf8) + [fieldLength, 0]
     }
 
-    /// The header's bytes.
-    var header: [UInt8] {
-        var bytes = Self.fixedFields + [0, 0, 0, 0]
-        bytes.storeLittleEndian(length, at: Self.fixedFields.count)
-        return bytes
-    }
-
-    /// Where the deflate stream and the trailer of a member are that starts at `offset`.
-    func body(at offset: FileOffset) -> FileRange {
-        FileRange(start: offset + Self.headerLength, length: UInt64(length) - Self.headerLength)
-    }
-
-    /// The lengths that a member of so much content can have.
+    /// The lengths that the deflate stream and the trailer of so much content can have.
     ///
     /// A byte of deflate stands for 1032 bytes at most (258 in two bits). What it can't shrink it stores, with five bytes in
     /// front of each block; a compressor whose blocks are short may come to more than that, and a 512th is room enough.
     static func lengths(contentLength: UInt64) -> ClosedRange<UInt64> {
-        let frame = headerLength + trailerLength
-        return frame + contentLength / 1032...frame + contentLength + contentLength / 512 + 64
+        trailerLength + contentLength / 1032...trailerLength + contentLength + contentLength / 512 + 64
     }
-}
 
-// MARK: - Whole members, made without a compressor
-
-extension GzipMember {
-    /// A member whose content is stored as it is (RFC 1951, section 3.2.4); at most 65535 bytes.
+    /// Deflate stream and trailer of a content that is stored as it is (RFC 1951, section 3.2.4); at most 65535 bytes.
     static func storing(_ content: [UInt8]) -> [UInt8] {
         let count = UInt16(content.count)
         var block = [UInt8](repeating: 1, count: 5)
         block.storeLittleEndian(count, at: 1)
         block.storeLittleEndian(~count, at: 3)
-        return member(block + content, checksum: CRC32.checksum(content), contentLength: UInt64(content.count))
+        return block + content + trailer(CRC32.checksum(content), contentLength: UInt64(content.count))
     }
 
-    /// A member of nothing but zeros, in a 1032nd of their count and some sixty bytes.
+    /// Deflate stream and trailer of nothing but zeros, in a 1032nd of their count and some forty bytes.
     static func zeros(_ count: UInt64) -> [UInt8] {
-        member(DeflatedZeros.stream(count), checksum: CRC32.checksum(zeros: count), contentLength: count)
+        DeflatedZeros.stream(count) + trailer(CRC32.checksum(zeros: count), contentLength: count)
     }
 
-    private static func member(_ stream: [UInt8], checksum: UInt32, contentLength: UInt64) -> [UInt8] {
-        let length = headerLength + UInt64(stream.count) + trailerLength
+    private static func trailer(_ checksum: UInt32, contentLength: UInt64) -> [UInt8] {
         var trailer = [UInt8](repeating: 0, count: Int(trailerLength))
         trailer.storeLittleEndian(checksum, at: 0)
         trailer.storeLittleEndian(UInt32(truncatingIfNeeded: contentLength), at: 4)
-        return GzipMember(length: UInt32(length)).header + stream + trailer
+        return trailer
     }
 }
 

@@ -1,28 +1,23 @@
 public import ImageModel
 
-/// A raw disk as the one file of a `.tar.gz`, which any `tar -xzf` unpacks to the byte.
+/// A raw disk in a `.tar.gz`, `.gz` or `.zst`, which any program unpacks to the byte.
 ///
-/// A gzip file is a series of members whose contents are taken together (RFC 1952, section 2.2). So the tar header is a
-/// member, each unit of the disk is one, compressed on its own, and the end of the archive is one: all cores compress at
-/// once, and nothing is known later than it has to be written. Units of zeros are the same bytes each time, which no
-/// compressor is needed for. What a unit's member says of its own length makes it a disk that can be read in any order.
+/// A gzip file is a series of members whose contents are taken together (RFC 1952, section 2.2), and a zstd file is one of frames
+/// (RFC 8878, section 3). So each unit of the disk is one, compressed on its own: all cores compress at once, and nothing is known
+/// later than it has to be written. Units of zeros are the same bytes each time, which no compressor is needed for. What stands
+/// in front of each unit says how long it is, which makes the file a disk that can be read in any order: a field of the gzip header,
+/// or a skippable frame. In a `.tar.gz` the tar header and the end of the archive are members as well; the others end with what
+/// says the size of the disk, without which a file that was cut off behind a unit would be a shorter disk.
 ///
-/// Options: `package`, `member` (the file's name in the archive) and `compression_level` (libdeflate's scale).
+/// Options: `package`, `compression_level` (1 is ISA-L's and the rest libdeflate's, or zstd's scale) and for a `.tar.gz` `member`
+/// (the file's name in the archive).
 public struct RawPackageEncoder: ImageEncoder {
-    /// Bytes of the disk in one member.
+    /// Bytes of the disk in one unit.
     ///
-    /// Over 200 MB of programs, libraries and texts, level 1 takes 0.4 % more bytes with units of 256 KiB and 0.1 % less with
-    /// those of 4 MiB, in the same time; a reader inflates a whole one for any byte of it.
+    /// Over 200 MB of programs, libraries and texts, libdeflate's level 1 takes 0.4 % more bytes with units of 256 KiB and 0.1 % less
+    /// with those of 4 MiB, in the same time; a reader inflates a whole one for any byte of it.
     static let unitLength: UInt64 = 1 << 20
-    /// The `compression_level` where none is given.
-    ///
-    /// The package is there for the way into a store and out again. Over the same bytes level 1 leaves 41.0 % of them at
-    /// 200 MB/s and core, level 2 38.8 % at 149, level 6 37.3 % at 93.
-    static let defaultCompressionLevel = 1
-    static let compressionLevels = 1...12
     static let defaultMember = "disk.raw"
-    /// What `package` can be.
-    static let package = "tar.gz"
 
     public let unitSize = Self.unitLength
     public let storage: UnitStorage
@@ -31,48 +26,54 @@ public struct RawPackageEncoder: ImageEncoder {
     public let options: [String: String]
     public let contentEnd: UInt64?
 
+    private let packaging: RawPackaging
+    /// Of the disk in the package; a `.gz` or `.zst` has no use for name and time.
     private let header: TarHeader
     private let zeroUnit: [UInt8]
-    /// Where the next member goes.
+    /// Where the next unit goes.
     private var end = FileOffset(0)
-    /// The first unit that has no member yet.
+    /// The first unit that has no place yet.
     private var nextUnit: UInt64 = 0
 
     /// - Throws: `invalid-option`.
-    public init(parameters: EncoderParameters, options: FormatOptions) throws(ImageError) {
+    public init(_ packaging: RawPackaging, parameters: EncoderParameters, options: FormatOptions) throws(ImageError) {
+        self.packaging = packaging
         var options = options
-        _ = try options.take("package", oneOf: [Self.package])
-        let member = try options.take(
-            "member", default: Self.defaultMember,
-            rule: "a file name of 1 to \(TarHeader.longestName) bytes without a path or control characters",
-            where: TarHeader.isName)
+        _ = try options.take("package", oneOf: [packaging.rawValue])
+        var member = Self.defaultMember
+        if packaging == .tarGzip {
+            member = try options.take(
+                "member", default: Self.defaultMember,
+                rule: "a file name of 1 to \(TarHeader.longestName) bytes without a path or control characters",
+                where: TarHeader.isName)
+            options.settle("timestamp", as: String(parameters.timestamp))
+        }
         let level = try options.take(
-            "compression_level", in: Self.compressionLevels, default: Self.defaultCompressionLevel)
-        try options.requireAllTaken(by: .rawPackage)
-        options.settle("timestamp", as: String(parameters.timestamp))
+            "compression_level", in: packaging.compressionLevels, default: packaging.defaultCompressionLevel)
+        try options.requireAllTaken(by: packaging.format)
         self.options = options.settled
-        storage = .compressed(UnitCompression(.gzip, by: .libdeflate, level: level))
+        storage = .compressed(packaging.compression(level: level))
         contentEnd = parameters.contentLength
         header = TarHeader(name: member, size: parameters.contentLength, timestamp: parameters.timestamp)
-        zeroUnit = GzipMember.zeros(Self.unitLength)
+        zeroUnit = packaging.zeros(Self.unitLength)
     }
 
-    /// The unit's own part is the deflate stream and the trailer; the header in front says how long they are.
+    /// The unit's own part is what the compressor makes; the header in front says how long that is.
     public mutating func place(unit: UInt64, storedLength: UInt64, metadata: inout [MetadataSegment])
         throws(ImageError) -> FileOffset
     {
         handOutZeros(upTo: unit, metadata: &metadata)
-        guard let length = UInt32(exactly: GzipMember.headerLength + storedLength) else {
-            throw ImageError(.limitExceeded, "a unit of \(storedLength) bytes is more than a member's header can say")
+        guard let length = UInt32(exactly: packaging.headerLength + storedLength) else {
+            throw ImageError(.limitExceeded, "a unit of \(storedLength) bytes is more than a frame's header can say")
         }
-        handOut(GzipMember(length: length).header, metadata: &metadata)
+        handOut(packaging.header(length: length), metadata: &metadata)
         let place = end
         end = end + storedLength
         nextUnit = unit + 1
         return place
     }
 
-    /// All behind the last member: nothing waits for what is known later.
+    /// All behind the last unit: nothing waits for what is known later.
     public var unsettled: [FileRange] { [FileRange(from: end)] }
 
     public mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError)
@@ -81,14 +82,14 @@ public struct RawPackageEncoder: ImageEncoder {
         let wholeUnits = header.size / Self.unitLength
         handOutZeros(upTo: wholeUnits, metadata: &metadata)
         let rest = header.size % Self.unitLength
-        if rest > 0, nextUnit == wholeUnits { handOut(GzipMember.zeros(rest), metadata: &metadata) }
-        handOut(GzipMember.zeros(TarHeader.tailLength(fileSize: header.size)), metadata: &metadata)
+        if rest > 0, nextUnit == wholeUnits { handOut(packaging.zeros(rest), metadata: &metadata) }
+        handOut(packaging.tail(size: header.size), metadata: &metadata)
         return end.bytes
     }
 
-    /// Hands out the archive's head, if nothing has been yet, and the units that nothing was placed in.
+    /// Hands out the head, if nothing has been yet, and the units that nothing was placed in.
     private mutating func handOutZeros(upTo unit: UInt64, metadata: inout [MetadataSegment]) {
-        if end == FileOffset(0) { handOut(GzipMember.storing(header.encoded()), metadata: &metadata) }
+        if end == FileOffset(0) { handOut(packaging.head(header), metadata: &metadata) }
         guard unit > nextUnit else { return }
         let segment = MetadataSegment(at: end, repeating: zeroUnit, count: unit - nextUnit)
         metadata.append(segment)
@@ -97,6 +98,7 @@ public struct RawPackageEncoder: ImageEncoder {
     }
 
     private mutating func handOut(_ bytes: [UInt8], metadata: inout [MetadataSegment]) {
+        guard !bytes.isEmpty else { return }
         metadata.append(MetadataSegment(at: end, bytes))
         end = end + UInt64(bytes.count)
     }

@@ -182,7 +182,7 @@ public struct Repair: Sendable {
         }
         let image = try DiskImage(donor.source, format: format)
         // Only a raw file ends where its source did, be it inside a sector.
-        let isRaw = [.raw, .rawPackage].contains(manifest.format)
+        let isRaw = manifest.format == .raw || manifest.format.packaging != nil
         let found = isRaw ? image.reader.contentLength : image.virtualSize
         let expected =
             isRaw ? manifest.sourceLength : manifest.sourceLength.dividedRoundingUp(by: sectorSize) * sectorSize

@@ -18,7 +18,7 @@ struct PeerImager: Sendable {
     static var canReachOurFiles: Bool { unsafe access("/proc/self/fd", X_OK) == 0 }
 
     /// Whether it reads and writes such images.
-    static func knows(_ variant: FormatVariant) -> Bool { variant.format != .rawPackage }
+    static func knows(_ variant: FormatVariant) -> Bool { variant.format.packaging == nil }
 
     /// Asks for its version.
     ///

@@ -22,7 +22,7 @@ struct ConversionArguments: ParsableArguments {
         name: .customShort("c"),
         help: ArgumentHelp(
             "Compress: the clusters of a qcow2 (the same as -o compress=on), and for vmdk the same as -o "
-                + "subformat=streamOptimized; a raw.tar.gz always is."))
+                + "subformat=streamOptimized; a package always is."))
     var compresses = false
 
     @Option(
@@ -47,12 +47,12 @@ struct ConversionArguments: ParsableArguments {
             switch FormatCatalog.writtenFormat(of: format, options: options) {
             case .vmdk: try options.imply("subformat", "streamOptimized", because: "-c")
             case .qcow2: try options.imply("compress", "on", because: "-c")
-            case .rawPackage: break
+            case .rawPackage, .rawGzip, .rawZstandard: break
             case .raw, .vhd, .vdi:
                 throw ImageError(
                     .unsupported,
                     "-c: Lathe does not write \(format.rawValue) compressed; leave -c out, or write a qcow2, vmdk or "
-                        + "raw.tar.gz"
+                        + "raw.zst"
                 )
             }
         }

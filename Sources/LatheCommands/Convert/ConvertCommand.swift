@@ -10,11 +10,12 @@ struct ConvertCommand: ParsableCommand {
         commandName: "convert",
         abstract: "Convert a disk image to another format.",
         discussion: """
-            Formats: raw, vhd (also called vpc), qcow2, vmdk, vdi, raw.tar.gz.
+            Formats: raw, vhd (also called vpc), qcow2, vmdk, vdi, raw.tar.gz, raw.gz, raw.zst.
 
             Options of the formats (-o KEY=VALUE, several joined by commas):
-              raw    package=none|tar.gz  and with tar.gz (the same as -O raw.tar.gz)
-                     member=NAME (the file's name in the archive)  compression_level=1...12
+              raw    package=none|tar.gz|gz|zst (the same as -O raw.tar.gz and so on)
+                     compression_level=1...12 (tar.gz, gz), 1...19 (zst)
+                     member=NAME (tar.gz: the file's name in the archive)
               vhd    subformat=dynamic|fixed  block_size=512k...8M (dynamic; 2M)
                      align=SIZE (rounds the size of the disk up with zeros; Azure takes
                      whole MiB: align=1M. The fingerprint is that of the larger disk.)
@@ -38,6 +39,7 @@ struct ConvertCommand: ParsableCommand {
               curl … | lathe convert -f raw -O vhd - disk.vhd
               lathe convert -O raw -o package=tar.gz,member=disk.raw disk.qcow2 disk.raw.tar.gz
               lathe convert -O vhd -o subformat=fixed,align=1M disk.raw azure.vhd
+              lathe convert -O raw.zst disk.raw - | ssh host 'zstd -d > disk.raw'
               lathe convert -O qcow2 disk.raw - | ssh host 'cat > disk.qcow2'
             """)
 

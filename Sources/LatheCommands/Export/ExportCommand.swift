@@ -48,8 +48,10 @@ struct ExportCommand: ParsableCommand {
 
     @Option(
         name: .customLong("package"),
-        help: ArgumentHelp("tar.gz packs a raw image as ECS ExportImage does.", valueName: "how"))
-    var package: Packaging?
+        help: ArgumentHelp(
+            "Pack a raw image: tar.gz as ECS ExportImage does, or gz or zst without an archive around it.",
+            valueName: "how"))
+    var package: RawPackaging?
 
     @OptionGroup var conversion: ConversionArguments
 
@@ -155,7 +157,7 @@ struct ExportCommand: ParsableCommand {
         var options = try conversion.formatOptions(format)
         if let package {
             try options.imply("package", package.rawValue, because: "--package")
-            try options.imply("member", "\(name).raw", because: "--package")
+            if package == .tarGzip { try options.imply("member", "\(name).raw", because: "--package") }
         }
         let key = try objectKey(name)
         let image = try conversion.image(source, in: self.store, work.cancellation)
@@ -224,9 +226,4 @@ struct ExportCommand: ParsableCommand {
             throw error
         }
     }
-}
-
-/// `--package`.
-enum Packaging: String, ExpressibleByArgument, CaseIterable {
-    case tarGzip = "tar.gz"
 }
