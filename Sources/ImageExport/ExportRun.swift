@@ -15,6 +15,7 @@ struct ExportRun {
         self.export = export
         manifestKey = try ExportName.manifest(of: export.key)
         checkpointFile = export.checkpointPath.map { CheckpointFile(path: $0) }
+        try export.conversion.requireOneFile()
         basis = try Checkpoint.Basis(export.conversion)
     }
 

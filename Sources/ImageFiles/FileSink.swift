@@ -176,7 +176,7 @@ public final class FileSink: ImageSink {
             .destinationExists, "the destination exists; remove it, name another, or pass --overwrite", path: path)
     }
 
-    private static func directory(of path: String) -> String {
+    static func directory(of path: String) -> String {
         guard let slash = path.lastIndex(of: "/") else { return "." }
         return slash == path.startIndex ? "/" : String(path[..<slash])
     }

@@ -83,6 +83,16 @@ public enum FormatCatalog {
         case .rawZstandard: RawPackageChecker<ZstandardPackage>.check(source)
         }
     }
+
+    /// The same for an image that is open, with the files that its own content is in: each that has tables is looked at.
+    ///
+    /// - Parameter opened: the source that `open` answered.
+    public static func check(_ source: any ImageSource, openedAs opened: any ImageSource, _ format: ImageFormat)
+        -> CheckReport
+    {
+        format == .vmdk ? VMDKChecker.check(source, openedAs: opened) : check(source, as: format)
+    }
+
     /// What makes an image of a format right; nil where nothing can be mended.
     ///
     /// - Throws: `corrupt` where mending would give away content; what the source throws.

@@ -136,4 +136,23 @@ extension CheckReport {
         default: incomplete = error
         }
     }
+
+    /// Takes in what was found in another file of the same image; the kept findings name it, and have no guest offset, for that is
+    /// one of its own.
+    mutating func add(_ other: CheckReport, of file: String) {
+        for finding in other.findings where findings.count < Self.keptFindings {
+            var named = finding
+            named.message = "\(file): \(finding.message)"
+            named.guestOffset = nil
+            findings.append(named)
+        }
+        corruptions += other.corruptions
+        leaks += other.leaks
+        warnings += other.warnings
+        totalUnits += other.totalUnits
+        allocatedUnits += other.allocatedUnits
+        compressedUnits += other.compressedUnits
+        fragmentedUnits += other.fragmentedUnits
+        incomplete = incomplete ?? other.incomplete
+    }
 }

@@ -11,18 +11,26 @@ public struct EncoderParameters: Hashable, Sendable {
     /// What the content comes to, where that is known before the first unit; a format whose head names it then hands out the head
     /// first, and the same bytes in the end.
     public var identity: ContentIdentity?
+    /// What the image's file is called, without a directory.
+    ///
+    /// An image of several files names the others after it, and has their names in its descriptor; no other format looks at it.
+    public var fileName: String
 
     /// 2000-01-01 UTC, which is 0 in a vhd: what an image says when nobody names a time, so that every run says the same.
     public static let defaultTimestamp: UInt64 = 946_684_800
 
+    /// What an image is called that has no name of its own.
+    public static let defaultFileName = "disk"
+
     public init(
         contentLength: UInt64, virtualSize: UInt64, timestamp: UInt64 = defaultTimestamp,
-        identity: ContentIdentity? = nil
+        identity: ContentIdentity? = nil, fileName: String = defaultFileName
     ) {
         self.contentLength = contentLength
         self.virtualSize = virtualSize
         self.timestamp = timestamp
         self.identity = identity
+        self.fileName = fileName
     }
 }
 
@@ -91,9 +99,15 @@ public protocol ImageEncoder: Sendable {
     /// the bytes that were placed there are written, nothing there changes any more.
     var unsettled: [FileRange] { get }
 
+    /// The files that the image is divided into, the one that is opened first; none for an image of one file.
+    ///
+    /// All are placed in one address space, in this order. Names and starts hold from the beginning, lengths once `finish` was
+    /// called. Starts are multiples of `MemberFile.alignment`; no two files touch.
+    var files: [MemberFile] { get }
+
     /// Hands out the rest of the metadata, after the last unit.
     ///
-    /// - Returns: the length of the file in bytes.
+    /// - Returns: the length of the file in bytes; of several, where the last of them ends in the address space.
     mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError) -> UInt64
 }
 
@@ -102,4 +116,5 @@ extension ImageEncoder {
     public var contentEnd: UInt64? { nil }
     public var goesForward: Bool { false }
     public var writtenSize: UInt64? { nil }
+    public var files: [MemberFile] { [] }
 }

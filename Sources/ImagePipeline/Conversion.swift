@@ -20,6 +20,8 @@ public struct Conversion: Sendable {
     public var trustsHoles: Bool
     /// What is computed of the content: CRC-64 with anything else, or nothing at all (`.none`).
     public var checksums: ChecksumSelection
+    /// What the image's file is called, without a directory; only an image of several files depends on it.
+    public var fileName = EncoderParameters.defaultFileName
     public var work: WorkOptions
     /// What the content is known to come to; where it turns out otherwise, the conversion fails.
     var identity: ContentIdentity?
@@ -48,7 +50,7 @@ public struct Conversion: Sendable {
         try work.validate()
         let parameters = EncoderParameters(
             contentLength: image.reader.contentLength, virtualSize: image.virtualSize, timestamp: timestamp,
-            identity: identity)
+            identity: identity, fileName: fileName)
         let encoder = try FormatCatalog.encoder(for: format, parameters: parameters, options: options)
         guard !checksums.isEmpty || !encoder.recordsIdentity else {
             throw ImageError(
@@ -86,8 +88,9 @@ public struct Conversion: Sendable {
                 metadata.removeAll(keepingCapacity: true)
             }
         }
-        return try encoder.finish(
+        let length = try encoder.finish(
             content: ContentIdentity(fingerprint: 0, virtualSize: image.virtualSize), metadata: &metadata)
+        return encoder.files.isEmpty ? length : encoder.files.reduce(0) { $0 + $1.range.length }
     }
 
     /// What the result has to be read as: not `format` where its options put it into a package.
@@ -98,10 +101,27 @@ public struct Conversion: Sendable {
     /// - Throws: what the source, the encoder and the sink throw; `cancelled`. The sink then holds a part of an image.
     public func run(into sink: any ImageSink) throws(ImageError) -> ConversionResult {
         let encoder = try makeEncoder()
+        if !(sink is any MemberFilesSink) { try requireOneFile(encoder) }
         let cloning = try SourceCloning(reflink, encoder.storage, source: image.source, sink: sink)
         let run = ConversionRun(self, encoder: encoder, sink: sink, cloning: cloning)
         WorkerThreads.run(work.threads) { run.work() }
         return try run.complete()
+    }
+}
+
+extension Conversion {
+    /// Refuses an image of several files, for destinations that are one.
+    ///
+    /// - Throws: `invalid-option`, here and where the options are wrong.
+    public func requireOneFile() throws(ImageError) { try requireOneFile(makeEncoder()) }
+
+    private func requireOneFile(_ encoder: any ImageEncoder) throws(ImageError) {
+        guard !encoder.files.isEmpty else { return }
+        throw ImageError(
+            .invalidOption,
+            "subformat=\(encoder.options["subformat"] ?? "") is \(encoder.files.count) files, a descriptor and extents beside it, and "
+                + "here is room for one: write it into a directory with 'lathe convert', or choose monolithicSparse or "
+                + "streamOptimized")
     }
 }
 
@@ -132,11 +152,13 @@ public struct ConversionResult: Hashable, Sendable {
     public var virtualSize: UInt64
     /// Of the whole guest content, to the virtual size of the image; nil where no checksum was asked for.
     public var content: Checksums?
-    /// The length of the image in bytes.
+    /// The length of the image in bytes; of several files, of all one behind the other.
     public var objectLength: UInt64
-    /// CRC-64/XZ of the whole image; nil where no checksum was asked for.
+    /// CRC-64/XZ of the whole image, or of all its files one behind the other; nil where no checksum was asked for.
     public var objectCRC64: UInt64?
-    /// CRC-64/XZ of each part of the image; nil where no checksum was asked for.
+    /// The files of an image of several, in the order in which they count as one; none for an image of one file.
+    public var files: [WrittenFile]
+    /// CRC-64/XZ of each part of the image, where each file begins a part; nil where no checksum was asked for.
     public var parts: PartChecksums?
     /// Guest bytes that were not zero, in steps of 4096 or of the image's units, if these are smaller; where holes are trusted, those that were no hole.
     public var contentBytes: UInt64
@@ -250,12 +272,33 @@ private final class ConversionRun: Sendable {
             try sink.expect(writes, unsettled: [FileRange(from: FileOffset(length))])
         }
         for segment in segments { try totals.write(segment, to: sink) }
-        try sink.finish(length: length)
+        let files = encoder.withLock { $0.files }
+        if !files.isEmpty, let sink = sink as? any MemberFilesSink {
+            try sink.finish(files: files)
+        } else {
+            try sink.finish(length: length)
+        }
         conversion.work.progress?.reach(GuestOffset(conversion.image.virtualSize))
-        let object = totals.isCounting ? totals.object.checksums(length: length) : nil
+        return result(totals, content, virtualSize: virtualSize, length: length, files)
+    }
+
+    /// What all comes to.
+    ///
+    /// - Parameter length: of the image where it is one file.
+    private func result(
+        _ totals: ConversionTotals, _ content: Checksums, virtualSize: UInt64, length: UInt64, _ files: [MemberFile]
+    ) -> ConversionResult {
+        let object =
+            files.isEmpty
+            ? FileSums(totals.object.checksums(length: length), length: length) : totals.object.checksums(files: files)
+        let isCounting = totals.isCounting
         return ConversionResult(
-            virtualSize: virtualSize, content: totals.isCounting ? content : nil, objectLength: length,
-            objectCRC64: object?.object, parts: object?.parts, contentBytes: totals.contentBytes,
+            virtualSize: virtualSize, content: isCounting ? content : nil, objectLength: object.length,
+            objectCRC64: isCounting ? object.crc64ecma : nil,
+            files: zip(files, object.files).map { file, crc in
+                WrittenFile(
+                    name: file.name, length: file.range.length, checksums: isCounting ? Checksums(crc64ecma: crc) : nil)
+            }, parts: isCounting ? object.parts : nil, contentBytes: totals.contentBytes,
             clonedBytes: cloning?.clonedBytes ?? 0)
     }
 }

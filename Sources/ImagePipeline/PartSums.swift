@@ -36,7 +36,84 @@ struct PartSums: Sendable {
     func checksums(length: UInt64) -> (object: UInt64, parts: PartChecksums) {
         var object = CRC64Sum()
         for (part, sum) in sums { object.add(sum, startingAt: part * partLength) }
-        return (object.checksum(length: length), PartChecksums(sums, of: partLength, objectLength: length))
+        let joined = PartChecksums.partLength([length], atLeast: partLength)
+        return (
+            object.checksum(length: length),
+            PartChecksums(sums, of: partLength, joinedTo: joined, objectLength: length)
+        )
+    }
+}
+
+/// One of several files of an image.
+public struct WrittenFile: Hashable, Sendable {
+    /// Without a directory.
+    public var name: String
+    /// In bytes.
+    public var length: UInt64
+    /// nil where no checksum was asked for.
+    public var checksums: Checksums?
+}
+
+/// What an image's files come to, and all of them one behind the other.
+struct FileSums {
+    /// Of all files, in bytes.
+    var length: UInt64
+    var crc64ecma: UInt64
+    /// CRC-64 of each of several files.
+    var files: [UInt64] = []
+    /// Each file begins a part.
+    var parts: PartChecksums
+
+    init(_ object: (object: UInt64, parts: PartChecksums), length: UInt64) {
+        self.length = length
+        crc64ecma = object.object
+        parts = object.parts
+    }
+
+    /// - Parameters:
+    ///   - sums: of the parts of each file, by their index in it.
+    ///   - lengths: of the files, in bytes.
+    fileprivate init(_ sums: [[UInt64: CRC64Sum]], of shortLength: UInt64, lengths: [UInt64]) {
+        let partLength = PartChecksums.partLength(lengths, atLeast: shortLength)
+        parts = PartChecksums(length: partLength, crc64ecma: [])
+        for (sums, length) in zip(sums, lengths) {
+            let own = PartChecksums(sums, of: shortLength, joinedTo: partLength, objectLength: length)
+            files.append(own.object(length: length))
+            parts.crc64ecma += own.crc64ecma
+        }
+        length = lengths.reduce(0, +)
+        crc64ecma = CRC64Sum.checksum(ofFiles: zip(files, lengths).map { (crc64ecma: $0, length: $1) })
+    }
+}
+
+extension CRC64Sum {
+    /// The CRC-64/XZ of files one behind the other, by those of each and their lengths.
+    static func checksum(ofFiles files: [(crc64ecma: UInt64, length: UInt64)]) -> UInt64 {
+        var all = CRC64Sum()
+        var length: UInt64 = 0
+        for file in files {
+            all.add(CRC64Sum(checksum: file.crc64ecma, length: file.length), startingAt: length)
+            length += file.length
+        }
+        return all.checksum(length: length)
+    }
+}
+
+extension PartSums {
+    /// The CRC-64s of the files of an image of several, whose places are in this address space.
+    func checksums(files: [MemberFile]) -> FileSums {
+        let starts = files.map { $0.range.start.bytes / partLength }
+        var ofFiles = [[UInt64: CRC64Sum]](repeating: [:], count: files.count)
+        for (part, sum) in sums {
+            // The last file that begins at or before the part.
+            var (low, high) = (0, starts.count)
+            while high - low > 1 {
+                let middle = (low + high) / 2
+                if starts[middle] <= part { low = middle } else { high = middle }
+            }
+            ofFiles[low][part - starts[low]] = sum
+        }
+        return FileSums(ofFiles, of: partLength, lengths: files.map(\.range.length))
     }
 }
 
@@ -64,9 +141,21 @@ public struct PartChecksums: Hashable, Sendable {
         self.crc64ecma = crc64ecma
     }
 
-    fileprivate init(_ sums: [UInt64: CRC64Sum], of shortLength: UInt64, objectLength: UInt64) {
+    /// The length of the parts of files so that they are not too many.
+    fileprivate static func partLength(_ files: [UInt64], atLeast shortLength: UInt64) -> UInt64 {
         var length = shortLength
-        while objectLength.dividedRoundingUp(by: length) > Self.mostParts { length *= 2 }
+        while count(files, length) > mostParts { length *= 2 }
+        return length
+    }
+
+    /// How many parts files have of which each begins one.
+    static func count(_ files: [UInt64], _ length: UInt64) -> UInt64 {
+        files.reduce(0) { $0 + $1.dividedRoundingUp(by: length) }
+    }
+
+    fileprivate init(
+        _ sums: [UInt64: CRC64Sum], of shortLength: UInt64, joinedTo length: UInt64, objectLength: UInt64
+    ) {
         self.length = length
         let joined = length / shortLength
         var parts: [UInt64: CRC64Sum] = [:]

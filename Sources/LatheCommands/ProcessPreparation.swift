@@ -7,6 +7,17 @@ enum ProcessPreparation {
         signal(SIGPIPE, SIG_IGN)
         signal(SIGXFSZ, SIG_IGN)
         occupyStandardDescriptors()
+        allowManyFiles()
+    }
+
+    /// Takes as many open files as the system allows: the extents of one disk may be thousands.
+    private static func allowManyFiles() {
+        var limit = rlimit()
+        guard unsafe getrlimit(.init(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        // select(2), which does not reach past 1024, is used by nothing here.
+        limit.rlim_cur = min(limit.rlim_max, 16384)
+        // Where it is refused, opening the files says why.
+        _ = unsafe setrlimit(.init(RLIMIT_NOFILE.rawValue), &limit)
     }
 
     /// Opens `/dev/null` for each standard stream that the caller has closed, the wrong way round.

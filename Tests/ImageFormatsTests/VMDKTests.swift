@@ -191,9 +191,10 @@ import Testing
 
     @Test func optionsThatCanNotHoldAreRefused() throws {
         let level = try #require(Self.encoderRefusal(["compression_level": "3"]))
+        #expect(Self.encoderRefusal(["subformat": "monolithicFlat", "compression_level": "3"])?.code == .invalidOption)
         #expect(level.code == .invalidOption && level.message.contains("needs subformat=streamOptimized"))
         for options in [
-            ["compression_level": "0"], ["subformat": "monolithicFlat"], ["adapter_type": "nvme"], ["hwversion": "new"],
+            ["compression_level": "0"], ["subformat": "vmfs"], ["adapter_type": "nvme"], ["hwversion": "new"],
             ["zeroed_grain": "on"], ["subformat": "streamOptimized", "compression_level": "13"],
         ] {
             #expect(Self.encoderRefusal(options)?.code == .invalidOption, "\(options)")

@@ -71,6 +71,97 @@ import Testing
     }
 }
 
+/// The same for images of several files.
+@Suite struct SeveralFilesIdentityTests {
+    /// Its content, under the names of the files, for whoever opens them.
+    private struct Files: ReferencedFiles {
+        var files: [SparseMemory]
+
+        func open(_ name: String, namedBy image: String) throws(ImageError) -> any ImageSource {
+            guard let file = files.first(where: { $0.name == name }) else {
+                throw ImageError(.inputOutput, "there is no such file", path: name)
+            }
+            return file
+        }
+
+        func search(
+            ending: String, beside image: String, _ isWanted: (any ImageSource) throws(ImageError) -> Bool
+        ) throws(ImageError) -> [any ImageSource] { [] }
+    }
+
+    @Test(arguments: OutputVariant.ofSeveralFiles) func threadsAndChunksDoNotShow(variant: OutputVariant) throws {
+        let source = SparseMemory(ByteIdentityTests.content)
+        let expected = try ByteIdentityTests.convert(source, variant, threads: 1)
+        for (threads, chunkSize) in [(2, 64 << 10), (3, 1 << 20), (8, 8 << 20)] as [(Int, UInt64)] {
+            let again = try ByteIdentityTests.convert(source, variant, threads: threads, chunkSize: chunkSize)
+            #expect(again.result == expected.result && again.sink.files == expected.sink.files)
+        }
+        let dense = try ByteIdentityTests.convert(DenseMemory(ByteIdentityTests.content), variant, threads: 2)
+        #expect(dense.result == expected.result && dense.sink.files == expected.sink.files)
+    }
+
+    @Test(arguments: OutputVariant.ofSeveralFiles) func checksumsAreThoseOfEachFileAndOfAll(variant: OutputVariant)
+        throws
+    {
+        let made = try ByteIdentityTests.convert(SparseMemory(ByteIdentityTests.content), variant, threads: 2)
+        let files = made.sink.files
+        #expect(!made.sink.hasOverlap && files.count == 2)
+        #expect(made.result.files.map(\.name) == files.map(\.name))
+        #expect(made.result.files.map(\.length) == files.map(\.length))
+        let bytes = files.map { $0[0..<$0.length] }
+        #expect(made.result.files.map(\.checksums?.crc64ecma) == bytes.map { CRC64.checksum($0.span) })
+        let all = Array(bytes.joined())
+        #expect(made.result.objectLength == UInt64(all.count))
+        #expect(made.result.objectCRC64 == CRC64.checksum(all.span))
+        let parts = try #require(made.result.parts)
+        #expect(parts.crc64ecma.count == bytes.reduce(0) { $0 + ($1.count + (8 << 20) - 1) / (8 << 20) })
+        #expect(parts.crc64ecma[0] == CRC64.checksum(bytes[0].span))
+    }
+
+    @Test(arguments: OutputVariant.ofSeveralFiles) func theResultReadsBackAndIsVerified(variant: OutputVariant) throws {
+        let content = ByteIdentityTests.content
+        let made = try ByteIdentityTests.convert(SparseMemory(content), variant, threads: 2)
+        let files = made.sink.files
+        let image = try DiskImage(files[0], format: .vmdk, references: Files(files: files))
+        #expect(image.virtualSize == UInt64(content.count))
+        #expect(try image.fingerprint() == made.result.fingerprint)
+        let conversion = Conversion(
+            try DiskImage(SparseMemory(content), format: .raw), to: .vmdk, options: FormatOptions(variant.options))
+        let manifest = try Manifest(conversion, made.result)
+        #expect(try Manifest(manifest.encoded()) == manifest)
+        #expect(try conversion.measure().required == made.result.objectLength)
+        func verdict(_ files: [SparseMemory]) throws -> VerificationReport {
+            var verification = Verification(files[0], manifest: manifest)
+            verification.references = Files(files: files)
+            return try verification.run()
+        }
+        let whole = try verdict(files)
+        #expect(whole.verdict == .whole, "\(whole.checks)")
+        for index in files.indices {
+            var damaged = files
+            let last = files[index].length - 1
+            damaged[index].write([files[index][last..<last + 1][0] ^ 1], at: last)
+            let report = try verdict(damaged)
+            #expect(report.verdict == .damaged)
+            #expect(report.checks.contains { $0.outcome == .failed && $0.message.contains(files[index].name) })
+        }
+        let error = #expect(throws: ImageError.self) { _ = try verdict([files[0]]) }
+        #expect(error?.code == .inputOutput && error?.path == files[1].name)
+        var longer = files
+        longer[1].truncate(to: files[1].length + 512)
+        #expect(try verdict(longer).verdict == .damaged)
+    }
+
+    @Test func aSinkOfOneFileRefusesThem() throws {
+        let image = try DiskImage(SparseMemory(ByteIdentityTests.content), format: .raw)
+        for variant in OutputVariant.ofSeveralFiles {
+            let conversion = Conversion(image, to: .vmdk, options: FormatOptions(variant.options))
+            let error = try #require(throws: ImageError.self) { try conversion.requireOneFile() }
+            #expect(error.code == .invalidOption && error.message.contains("2 files"))
+        }
+    }
+}
+
 /// Bytes in memory that know of no hole.
 struct DenseMemory: ImageSource {
     let name = "dense memory"

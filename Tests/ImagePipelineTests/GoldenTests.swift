@@ -41,6 +41,13 @@ import Testing
                 digest.update(made.sink.bytes.span)
                 digests["\(shape.name).\(variant.name)"] = digest.hexadecimal()
             }
+            // Of several files, all bytes of one behind those of the other.
+            for variant in OutputVariant.ofSeveralFiles {
+                let made = try ByteIdentityTests.convert(SparseMemory(shape.content), variant, threads: 2)
+                var digest = SHA256Digest()
+                for file in made.sink.files { digest.update(file[0..<file.length].span) }
+                digests["\(shape.name).\(variant.name)"] = digest.hexadecimal()
+            }
         }
         return digests
     }
@@ -58,7 +65,7 @@ import Testing
             let parts = line.split(separator: " ").map(String.init)
             golden[parts[1]] = parts[0]
         }
-        #expect(golden.count == Self.shapes.count * Self.variants.count)
+        #expect(golden.count == Self.shapes.count * (Self.variants.count + OutputVariant.ofSeveralFiles.count))
         for (name, digest) in digests.sorted(by: { $0.key < $1.key }) { #expect(golden[name] == digest, "\(name)") }
     }
 }

@@ -145,9 +145,9 @@ import Testing
     }
 
     @Test(arguments: [
-        (["-O", "qcow2", "-o", "foo=1"], "qcow2 has no option 'foo'; it has cluster_size, compat, refcount_bits"),
+        (["-O", "qcow2", "-o", "foo=1"], "qcow2 has no option 'foo'; it has cluster_size, compat, compress"),
         (["-O", "raw", "-o", "subformat=fixed"], "raw has no option 'subformat'"),
-        (["-O", "qcow2", "-o", "cluster_size=4k"], "cluster_size can be"),
+        (["-O", "qcow2", "-o", "cluster_size=3k"], "a power of two from 512 to 2M"),
         (["-O", "vhd", "-o", "subformat=differencing"], "subformat can be dynamic, fixed"),
         (["-O", "vmdk", "-o", "compression_level=99"], "compression_level"),
         (["-O", "vmdk", "-o", "subformat=streamOptimized,subformat=monolithicSparse"], "given twice"),

@@ -25,17 +25,23 @@ public struct EncodedImage: Sendable {
     public var metadata: [MetadataSegment]
     public var unitSize: UInt64
     public var virtualSize: UInt64
+    /// The files that it is divided into, where it is.
+    public var files: [MemberFile]
 
     /// Runs an encoder over `units` (ascending) with a stored length for each.
     public init(
         _ format: ImageFormat, virtualSize: UInt64, units: [UInt64], options: [String: String] = [:],
-        fingerprint: UInt64 = 0x0123_4567_89ab_cdef, storedLength: (UInt64) -> UInt64? = { _ in nil }
+        fingerprint: UInt64 = 0x0123_4567_89ab_cdef, fileName: String = EncoderParameters.defaultFileName,
+        storedLength: (UInt64) -> UInt64? = { _ in nil }
     ) throws {
         self.virtualSize = virtualSize
         var encoder = try FormatCatalog.encoder(
-            for: format, parameters: EncoderParameters(contentLength: virtualSize, virtualSize: virtualSize),
+            for: format,
+            parameters: EncoderParameters(
+                contentLength: virtualSize, virtualSize: virtualSize, fileName: fileName),
             options: FormatOptions(options))
         unitSize = encoder.unitSize
+        files = encoder.files
         memory = SparseMemory(name: "\(format.rawValue) in memory")
         places = [:]
         metadata = []
@@ -46,6 +52,7 @@ public struct EncodedImage: Sendable {
         let identity = ContentIdentity(fingerprint: fingerprint, virtualSize: virtualSize)
         let length = try encoder.finish(content: identity, metadata: &metadata)
         for segment in metadata { try memory.write(segment) }
+        files = encoder.files
         #expect(memory.length <= length, "metadata reaches past the length that finish() answers")
         memory.truncate(to: length)
     }

@@ -2,7 +2,7 @@ public import ImageModel
 internal import Synchronization
 
 /// A sink in memory that remembers every write, and refuses to take a byte twice.
-public final class MemorySink: ImageSink {
+public final class MemorySink: MemberFilesSink {
     /// One write.
     public struct Operation: Hashable, Sendable {
         public enum Kind: Hashable, Sendable { case data, metadata, clone }
@@ -15,6 +15,7 @@ public final class MemorySink: ImageSink {
         var memory = SparseMemory(name: "written image")
         var operations: [Operation] = []
         var finishedLength: UInt64?
+        var files: [MemberFile] = []
         var askedClones = 0
     }
 
@@ -81,6 +82,16 @@ public final class MemorySink: ImageSink {
             $0.memory.truncate(to: length)
             $0.finishedLength = length
         }
+    }
+
+    public func finish(files: [MemberFile]) throws(ImageError) {
+        state.withLock { $0.files = files }
+        try finish(length: files.last?.range.end.bytes ?? 0)
+    }
+
+    /// The files of an image of several, each by itself.
+    public var files: [SparseMemory] {
+        state.withLock { state in state.files.map { state.memory.file($0) } }
     }
 
     private func take(_ bytes: Span<UInt8>, _ offset: FileOffset, _ kind: Operation.Kind) throws(ImageError) {

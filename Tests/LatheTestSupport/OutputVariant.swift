@@ -20,6 +20,11 @@ public struct OutputVariant: Hashable, Sendable, CustomTestStringConvertible {
         OutputVariant(.rawGzip, peer: nil), OutputVariant(.rawZstandard, peer: nil),
     ]
 
+    /// Those that are several files.
+    public static let ofSeveralFiles = ["monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat"].map {
+        OutputVariant(.vmdk, ["subformat": $0], peer: "vmdk")
+    }
+
     /// Those that QEMU reads.
     public static let ofQEMU = all.filter { $0.peerName != nil }
 

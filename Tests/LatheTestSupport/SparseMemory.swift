@@ -85,6 +85,17 @@ public struct SparseMemory: ImageSource, Hashable {
         return FileRange(dataStart, length: min(end, (last + 1) * Self.pageSize) - dataStart)
     }
 
+    /// One of several files that stand in this address space, as a file of its own.
+    public func file(_ member: MemberFile) -> SparseMemory {
+        var file = SparseMemory(name: member.name)
+        let first = member.range.start.bytes / Self.pageSize
+        for (page, content) in pages where page >= first && page * Self.pageSize < member.range.end.bytes {
+            file.write(content, at: (page - first) * Self.pageSize)
+        }
+        file.truncate(to: member.range.length)
+        return file
+    }
+
     /// The bytes of a range; zeros where nothing was written.
     public subscript(range: Range<UInt64>) -> [UInt8] {
         (try? read(FileRange(range.lowerBound, length: UInt64(range.count)))) ?? []

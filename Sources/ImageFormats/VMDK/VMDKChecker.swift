@@ -19,6 +19,25 @@ public enum VMDKChecker: ImageChecker {
         return report
     }
 
+    /// Checks a disk with its extents, where its descriptor is a file of its own.
+    ///
+    /// - Parameter opened: all files, those of the disk itself first, as `VMDKExtents` has them.
+    static func check(_ source: any ImageSource, openedAs opened: any ImageSource) -> CheckReport {
+        var report = check(source)
+        guard report.incomplete?.code == .externalReference, let descriptor = try? VMDKDescriptor(file: source) else {
+            return report
+        }
+        report.incomplete = nil
+        let files = opened.files
+        let indices = VMDKExtents.fileIndices(descriptor)
+        var seen: Set<Int> = []
+        for line in descriptor.extents where line.hasTables {
+            guard let index = indices[line.fileName], index < files.count, seen.insert(index).inserted else { continue }
+            report.add(check(files[index]), of: files[index].name)
+        }
+        return report
+    }
+
     private static func checkHosted(_ source: any ImageSource, _ report: inout CheckReport) throws(ImageError) {
         let extent = try VMDKHostedExtent(source: source)
         let (header, tables) = (extent.header, extent.grains.tables)

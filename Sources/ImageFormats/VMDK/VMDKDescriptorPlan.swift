@@ -2,7 +2,7 @@ import ImageModel
 
 /// What of a descriptor is settled before the content is known.
 struct VMDKDescriptorPlan: Hashable, Sendable {
-    /// The extent's name.
+    /// The extent's name in a disk of one file.
     ///
     /// It follows no path, so that the same disk is the same bytes wherever it is written; in a disk of one file, no
     /// program needs it to find that file.
@@ -13,6 +13,8 @@ struct VMDKDescriptorPlan: Hashable, Sendable {
     var hardwareVersion: Int
     /// In sectors.
     var capacity: UInt64
+    /// The extents where they are files of their own; nil for a disk of one file.
+    var files: VMDKFileSet?
 
     /// The text, whose length does not depend on the content.
     ///
@@ -22,9 +24,6 @@ struct VMDKDescriptorPlan: Hashable, Sendable {
         let contentID = Self.contentID(content)
         let geometry = adapter.geometry(sectors: capacity)
         let longID = (0..<3).map { word32(content.word($0, for: "vmdk.longContentID")) }.joined() + word32(contentID)
-        // RDONLY is what VMware and VirtualBox write for a stream. QEMU takes only RW, but reads no extent line of a disk
-        // in one file; Glance takes both.
-        let access = subformat == .streamOptimized ? "RDONLY" : "RW"
         let text = """
             # Disk DescriptorFile
             version=1
@@ -33,7 +32,7 @@ struct VMDKDescriptorPlan: Hashable, Sendable {
             createType="\(subformat.rawValue)"
 
             # Extent description
-            \(access) \(capacity) SPARSE "\(Self.extentName)"
+            \(extentLines)
 
             # The Disk Data Base
             #DDB
@@ -47,6 +46,17 @@ struct VMDKDescriptorPlan: Hashable, Sendable {
 
             """
         return Array(text.utf8)
+    }
+
+    /// Bytes of the text.
+    var length: Int { text(for: ContentIdentity(fingerprint: 0, virtualSize: 0)).count }
+
+    private var extentLines: String {
+        if let files { return files.lines }
+        // RDONLY is what VMware and VirtualBox write for a stream. QEMU takes only RW, but reads no extent line of a disk
+        // in one file; Glance takes both.
+        let access = subformat == .streamOptimized ? "RDONLY" : "RW"
+        return "\(access) \(capacity) SPARSE \"\(Self.extentName)\""
     }
 
     /// A content ID that means nothing else: 0 is none, ffffffff is "no parent", fffffffe is "see the long ID".
@@ -65,9 +75,17 @@ struct VMDKDescriptorPlan: Hashable, Sendable {
     private func word32(_ value: UInt64) -> String { String(hex(UInt32(truncatingIfNeeded: value)).dropFirst(2)) }
 }
 
-/// `createType` of the disks that are one file.
+/// `createType` of what is written: the first is the default.
 enum VMDKSubformat: String, CaseIterable, Hashable, Sendable {
-    case monolithicSparse, streamOptimized
+    case monolithicSparse, streamOptimized, monolithicFlat, twoGbMaxExtentSparse, twoGbMaxExtentFlat
+
+    /// Whether the extents are files of their own, beside a descriptor.
+    var isSeveralFiles: Bool {
+        switch self {
+        case .monolithicSparse, .streamOptimized: false
+        case .monolithicFlat, .twoGbMaxExtentSparse, .twoGbMaxExtentFlat: true
+        }
+    }
 }
 
 /// `ddb.adapterType`: the controller that the guest sees, and with it the geometry.

@@ -1,7 +1,7 @@
 public import ImageModel
 
-/// Lays out a VMDK of one file: `monolithicSparse`, which programs write to, or `streamOptimized`, which is compressed and
-/// is what an OVA holds and ESXi imports.
+/// Lays out a VMDK: of one file, `monolithicSparse`, which programs write to, or `streamOptimized`, which is compressed and
+/// is what an OVA holds and ESXi imports; or a descriptor and extents that are files of their own.
 ///
 /// Options: `subformat`, `adapter_type`, `hwversion` and, for streamOptimized, `compression_level` (libdeflate's scale).
 public struct VMDKEncoder: ImageEncoder {
@@ -24,6 +24,8 @@ public struct VMDKEncoder: ImageEncoder {
     // The one that `subformat` names is used. They stand side by side, and not in an enum, to be changed in place.
     private var sparse: VMDKSparseEncoder
     private var stream: VMDKStreamEncoder
+    private var flat: VMDKFlatEncoder?
+    private var split: VMDKSplitEncoder?
 
     // A disk of no bytes is written as its metadata. QEMU takes a capacity of 0 for a mark of a descriptor file, and opens
     // no such disk, not even one that it made itself.
@@ -36,12 +38,12 @@ public struct VMDKEncoder: ImageEncoder {
         subformat = VMDKSubformat(rawValue: subformatName) ?? .monolithicSparse
         // 4 is QEMU's; ESXi imports a stream of 7 or more, and 8 is what VMware writes into one of version 3.
         let hardwareVersion = try options.take(
-            "hwversion", in: 1...999, default: subformat == .monolithicSparse ? 4 : 8)
+            "hwversion", in: 1...999, default: subformat == .streamOptimized ? 8 : 4)
         let level = try options.take("compression_level", in: Self.compressionLevels, default: 0)
-        if subformat == .monolithicSparse, level != 0 {
+        if subformat != .streamOptimized, level != 0 {
             throw ImageError(
                 .invalidOption,
-                "option compression_level needs subformat=streamOptimized; monolithicSparse is not compressed")
+                "option compression_level needs subformat=streamOptimized; \(subformat.rawValue) is not compressed")
         }
         try options.requireAllTaken(by: .vmdk)
         let settledLevel = level == 0 ? Self.defaultCompressionLevel : level
@@ -56,44 +58,54 @@ public struct VMDKEncoder: ImageEncoder {
                 "a disk of \(parameters.virtualSize) bytes is too large for vmdk, which holds at most "
                     + "\(VMDKTables.maximumTableCount * tableSectors * sectorSize) bytes; convert to qcow2 or raw")
         }
+        let set: VMDKFileSet? =
+            if subformat.isSeveralFiles {
+                try VMDKFileSet(subformat, capacity: capacity, name: parameters.fileName)
+            } else {
+                nil
+            }
         let plan = VMDKDescriptorPlan(
             subformat: subformat, adapter: VMDKAdapter(rawValue: adapterName) ?? .ide, hardwareVersion: hardwareVersion,
-            capacity: capacity)
+            capacity: capacity, files: set)
+        if let set, subformat == .twoGbMaxExtentSparse { split = VMDKSplitEncoder(plan, set) }
+        if let set, subformat != .twoGbMaxExtentSparse { flat = VMDKFlatEncoder(plan, set) }
         sparse = VMDKSparseEncoder(plan)
         stream = VMDKStreamEncoder(plan, identity: parameters.identity)
         storage =
             switch subformat {
-            case .monolithicSparse: .plain
             case .streamOptimized: .compressed(UnitCompression(.zlib, by: .libdeflate, level: settledLevel))
+            case .monolithicSparse, .monolithicFlat, .twoGbMaxExtentSparse, .twoGbMaxExtentFlat: .plain
             }
     }
 
     public mutating func place(unit: UInt64, storedLength: UInt64, metadata: inout [MetadataSegment])
         throws(ImageError) -> FileOffset
     {
-        switch subformat {
-        case .monolithicSparse: try sparse.place(grain: unit, metadata: &metadata)
-        case .streamOptimized: try stream.place(grain: unit, storedLength: storedLength, metadata: &metadata)
+        if subformat == .streamOptimized {
+            return try stream.place(grain: unit, storedLength: storedLength, metadata: &metadata)
         }
+        if let offset = try split?.place(grain: unit, metadata: &metadata) { return offset }
+        if let offset = flat?.place(grain: unit) { return offset }
+        return try sparse.place(grain: unit, metadata: &metadata)
     }
 
     /// A stream of a disk whose fingerprint is known is written from its start to its end, as its name says.
     public var goesForward: Bool { subformat == .streamOptimized && stream.goesForward }
 
     public var unsettled: [FileRange] {
-        switch subformat {
-        case .monolithicSparse: sparse.unsettled
-        case .streamOptimized: stream.unsettled
-        }
+        if subformat == .streamOptimized { return stream.unsettled }
+        return split?.unsettled ?? flat?.unsettled ?? sparse.unsettled
     }
+
+    public var files: [MemberFile] { split?.files ?? flat?.files ?? [] }
 
     public mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError)
         -> UInt64
     {
-        switch subformat {
-        case .monolithicSparse: try sparse.finish(content: content, metadata: &metadata)
-        case .streamOptimized: try stream.finish(content: content, metadata: &metadata)
-        }
+        if subformat == .streamOptimized { return try stream.finish(content: content, metadata: &metadata) }
+        if let length = try split?.finish(content: content, metadata: &metadata) { return length }
+        if let length = flat?.finish(content: content, metadata: &metadata) { return length }
+        return try sparse.finish(content: content, metadata: &metadata)
     }
 
     /// The error for a file that grain tables can't address.

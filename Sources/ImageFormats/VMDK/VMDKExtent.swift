@@ -60,9 +60,8 @@ struct VMDKExtents: Sendable {
     init(_ descriptor: VMDKDescriptor, in image: any ImageSource, _ references: any ReferencedFiles) throws(ImageError)
     {
         var members: [any ImageSource] = [image]
-        var indices: [String: Int] = [:]
-        for line in descriptor.extents where line.kind != .zero && indices[line.fileName] == nil {
-            indices[line.fileName] = members.count
+        let indices = Self.fileIndices(descriptor)
+        for line in descriptor.extents where line.kind != .zero && indices[line.fileName] == members.count {
             members.append(try Self.file(line, of: image, references))
         }
         source = try JoinedSource(members)
@@ -77,6 +76,15 @@ struct VMDKExtents: Sendable {
             extents.append(VMDKExtent(range: range, content: content))
         }
         list = extents
+    }
+
+    /// Which of the files a name stands for: 0 is the descriptor itself, then come the names in their order, each once.
+    static func fileIndices(_ descriptor: VMDKDescriptor) -> [String: Int] {
+        var indices: [String: Int] = [:]
+        for line in descriptor.extents where line.kind != .zero && indices[line.fileName] == nil {
+            indices[line.fileName] = indices.count + 1
+        }
+        return indices
     }
 
     private static func file(

@@ -1,14 +1,17 @@
 import ImageModel
 
-/// Lays out a monolithicSparse disk as VMware and QEMU do: header, descriptor, the redundant directory and its tables, the
-/// directory and its tables, then the grains in the order in which they are placed.
+/// Lays out a monolithicSparse disk, or a sparse extent, as VMware and QEMU do: header, descriptor, the redundant directory and its
+/// tables, the directory and its tables, then the grains in the order in which they are placed.
 struct VMDKSparseEncoder: Sendable {
     /// Sectors that the descriptor may grow to: programs rewrite it in place.
     static let descriptorSize: UInt64 = 20
     /// Sectors of a grain table.
     static let tableSize = VMDKTables.standardEntriesPerTable * VMDKTables.entryLength / sectorSize
 
-    private let plan: VMDKDescriptorPlan
+    /// The descriptor; nil for an extent, which has it elsewhere.
+    private let plan: VMDKDescriptorPlan?
+    /// In sectors.
+    private let capacity: UInt64
     private let tableCount: UInt64
     /// Where the two directories start and where the first grain stands, in sectors.
     private let redundantDirectory: UInt64
@@ -20,12 +23,20 @@ struct VMDKSparseEncoder: Sendable {
     /// Not private, so that a test need not place the millions that fill a file.
     var placedGrains: UInt64 = 0
 
-    init(_ plan: VMDKDescriptorPlan) {
+    init(_ plan: VMDKDescriptorPlan) { self.init(plan, capacity: plan.capacity) }
+
+    /// An extent without a descriptor.
+    ///
+    /// - Parameter capacity: in sectors.
+    init(extentOf capacity: UInt64) { self.init(nil, capacity: capacity) }
+
+    private init(_ plan: VMDKDescriptorPlan?, capacity: UInt64) {
         self.plan = plan
+        self.capacity = capacity
         let grainSize = VMDKEncoder.grainSize
-        tableCount = plan.capacity.dividedRoundingUp(by: grainSize * VMDKTables.standardEntriesPerTable)
+        tableCount = capacity.dividedRoundingUp(by: grainSize * VMDKTables.standardEntriesPerTable)
         directorySize = max(1, (tableCount * VMDKTables.entryLength).dividedRoundingUp(by: sectorSize))
-        redundantDirectory = 1 + Self.descriptorSize
+        redundantDirectory = 1 + (plan == nil ? 0 : Self.descriptorSize)
         directory = redundantDirectory + directorySize + tableCount * Self.tableSize
         let end = directory + directorySize + tableCount * Self.tableSize
         overHead = end.dividedRoundingUp(by: grainSize) * grainSize
@@ -66,6 +77,12 @@ struct VMDKSparseEncoder: Sendable {
     }
 
     mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError) -> UInt64 {
+        if let plan { metadata.append(MetadataSegment(at: FileOffset(sectorSize), plan.text(for: content))) }
+        return try finish(metadata: &metadata)
+    }
+
+    /// Hands out the rest, but for the descriptor.
+    mutating func finish(metadata: inout [MetadataSegment]) throws(ImageError) -> UInt64 {
         handOutOpenTable(metadata: &metadata)
         for start in [redundantDirectory, directory] {
             // Every table has its place, filled or not, as VMware has it: a program that writes needs to move nothing.
@@ -75,10 +92,10 @@ struct VMDKSparseEncoder: Sendable {
                 MetadataSegment(
                     at: FileOffset(start * sectorSize), ascendingFrom: firstTable, by: step, count: tableCount))
         }
-        metadata.append(MetadataSegment(at: FileOffset(sectorSize), plan.text(for: content)))
         let header = VMDKHeader(
-            version: 1, flags: [.newlineTest, .redundantDirectory], capacity: plan.capacity,
-            grainSize: VMDKEncoder.grainSize, descriptorOffset: 1, descriptorSize: Self.descriptorSize,
+            version: 1, flags: [.newlineTest, .redundantDirectory], capacity: capacity,
+            grainSize: VMDKEncoder.grainSize, descriptorOffset: plan == nil ? 0 : 1,
+            descriptorSize: plan == nil ? 0 : Self.descriptorSize,
             entriesPerTable: VMDKTables.standardEntriesPerTable, redundantDirectoryOffset: redundantDirectory,
             directoryOffset: directory, overHead: overHead, compressAlgorithm: 0)
         metadata.append(MetadataSegment(at: FileOffset(0), header.encoded()))

@@ -20,11 +20,13 @@ public struct Manifest: Hashable, Sendable {
     public var sourceLength: UInt64
     /// Of the guest's content, to the virtual size of the image.
     public var content: Checksums
-    /// The length of the image file, in bytes.
+    /// The length of the image file, in bytes; of several files, of all one behind the other.
     public var objectLength: UInt64
-    /// Of the image file.
+    /// Of the image file, or of its files one behind the other.
     public var object: Checksums
-    /// Of each part of the image file.
+    /// The files of an image of several, the one that is opened first; their names follow that of the destination.
+    public var files: [WrittenFile]
+    /// Of each part of the image file, or of each file, which each begin a part.
     public var parts: PartChecksums
     /// Lathe's version, and that of the compressor where there is one.
     public var encoder: [String: String]
@@ -38,7 +40,8 @@ public struct Manifest: Hashable, Sendable {
 
     init(
         format: ImageFormat, options: [String: String], virtualSize: UInt64, sourceLength: UInt64, content: Checksums,
-        objectLength: UInt64, object: Checksums, parts: PartChecksums, encoder: [String: String]
+        objectLength: UInt64, object: Checksums, files: [WrittenFile] = [], parts: PartChecksums,
+        encoder: [String: String]
     ) {
         self.format = format
         self.options = options
@@ -47,15 +50,20 @@ public struct Manifest: Hashable, Sendable {
         self.content = content
         self.objectLength = objectLength
         self.object = object
+        self.files = files
         self.parts = parts
         self.encoder = encoder
     }
 
     /// What a conversion made.
     ///
-    /// - Parameter object: of the image file, where more than its CRC-64 is known.
+    /// - Parameters:
+    ///   - object: of the image file, where more than its CRC-64 is known.
+    ///   - files: of several files, in the same way.
     /// - Throws: `invalid-option`, where the conversion could not have been made.
-    public init(_ conversion: Conversion, _ result: ConversionResult, object: Checksums? = nil) throws(ImageError) {
+    public init(
+        _ conversion: Conversion, _ result: ConversionResult, object: Checksums? = nil, files: [WrittenFile]? = nil
+    ) throws(ImageError) {
         guard let content = result.content, let parts = result.parts, let objectCRC64 = result.objectCRC64 else {
             throw ImageError(.invalidOption, "a manifest is made of checksums, and none were computed; compute them")
         }
@@ -74,6 +82,7 @@ public struct Manifest: Hashable, Sendable {
         self.content = content
         objectLength = result.objectLength
         self.object = object ?? Checksums(crc64ecma: objectCRC64)
+        self.files = files ?? result.files
         self.parts = parts
         self.encoder = Self.encoder(of: encoder)
     }

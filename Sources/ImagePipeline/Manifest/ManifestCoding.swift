@@ -1,4 +1,5 @@
 internal import FoundationEssentials
+internal import ImageCodecs
 internal import ImageFormats
 public import ImageModel
 
@@ -93,20 +94,55 @@ extension Manifest {
         guard parts.length >= 4096, parts.length <= largest else {
             throw refuse("parts of \(parts.length) bytes are none; they have 4096 and more")
         }
-        let count = objectLength.dividedRoundingUp(by: parts.length)
+        let lengths = files.isEmpty ? [objectLength] : files.map(\.length)
+        let count = PartChecksums.count(lengths, parts.length)
         guard count == UInt64(parts.crc64ecma.count), count <= PartChecksums.mostParts else {
             throw refuse(
                 "it has \(parts.crc64ecma.count) parts, but \(objectLength) bytes in parts of \(parts.length) are \(count)"
                     + " (and no more than \(PartChecksums.mostParts) can be)")
         }
-        guard parts.object(length: objectLength) == object.crc64ecma else {
-            throw refuse("the CRC-64s of its parts do not add up to that of the object")
+        if files.isEmpty {
+            guard parts.object(length: objectLength) == object.crc64ecma else {
+                throw refuse("the CRC-64s of its parts do not add up to that of the object")
+            }
+        } else {
+            try validateFiles(refuse)
         }
-        for digest in [content.sha256, content.sha256Tree, object.sha256, object.sha256Tree].compactMap(\.self) {
+        let ofFiles = files.flatMap { [$0.checksums?.sha256, $0.checksums?.sha256Tree] }
+        let digests = [content.sha256, content.sha256Tree, object.sha256, object.sha256Tree] + ofFiles
+        for digest in digests.compactMap(\.self) {
             guard digest.utf8.count == 64, digest.utf8.allSatisfy({ "0123456789abcdef".utf8.contains($0) }) else {
                 throw refuse("'\(digest.prefix(80))' is no SHA-256 of 64 hexadecimal digits in lower case")
             }
         }
+    }
+}
+
+extension Manifest {
+    /// - Throws: what `refuse` makes, where the files do not add up to the object, or have names that are none.
+    private func validateFiles(_ refuse: (String) -> ImageError) throws(ImageError) {
+        var first = 0
+        var length: UInt64 = 0
+        var sums: [(crc64ecma: UInt64, length: UInt64)] = []
+        for file in files {
+            guard ReferencedName.objection(to: file.name) == nil, !file.name.contains("/") else {
+                throw refuse("'\(ReferencedName.shown(file.name))' is not the name of a file beside the image")
+            }
+            let (end, overflow) = length.addingReportingOverflow(file.length)
+            guard !overflow, let crc = file.checksums?.crc64ecma else { throw refuse("its files are too long") }
+            length = end
+            let count = Int(file.length.dividedRoundingUp(by: parts.length))
+            let own = PartChecksums(length: parts.length, crc64ecma: Array(parts.crc64ecma[first..<first + count]))
+            guard own.object(length: file.length) == crc else {
+                throw refuse("the CRC-64s of the parts of '\(file.name)' do not add up to that of the file")
+            }
+            sums.append((crc, file.length))
+            first += count
+        }
+        guard length == objectLength, CRC64Sum.checksum(ofFiles: sums) == object.crc64ecma else {
+            throw refuse("its files do not add up to the object")
+        }
+        guard Set(files.map(\.name)).count == files.count else { throw refuse("two of its files have one name") }
     }
 }
 
@@ -140,6 +176,19 @@ private struct ManifestDocument: Codable {
         }
     }
 
+    struct File: Codable {
+        var name: String
+        var length: UInt64
+        var crc64ecma: String
+        var sha256: String?
+        var sha256Tree: String?
+
+        enum CodingKeys: String, CodingKey {
+            case name, length, crc64ecma, sha256
+            case sha256Tree = "sha256-tree"
+        }
+    }
+
     struct Parts: Codable {
         var length: UInt64
         var crc64ecma: [String]
@@ -152,6 +201,7 @@ private struct ManifestDocument: Codable {
     var sourceLength: UInt64
     var content: Digests
     var object: Digests
+    var files: [File]?
     var parts: Parts
     var encoder: [String: String]
 
@@ -163,6 +213,14 @@ private struct ManifestDocument: Codable {
         sourceLength = manifest.sourceLength
         content = Digests(manifest.content)
         object = Digests(manifest.object, length: manifest.objectLength)
+        let files = manifest.files.compactMap { file in
+            file.checksums.map {
+                File(
+                    name: file.name, length: file.length, crc64ecma: String($0.crc64ecma), sha256: $0.sha256,
+                    sha256Tree: $0.sha256Tree)
+            }
+        }
+        self.files = files.isEmpty ? nil : files
         parts = Parts(length: manifest.parts.length, crc64ecma: manifest.parts.crc64ecma.map { String($0) })
         encoder = manifest.encoder
     }
@@ -180,10 +238,17 @@ private struct ManifestDocument: Codable {
         var crcs: [UInt64] = []
         crcs.reserveCapacity(parts.crc64ecma.count)
         for text in parts.crc64ecma { crcs.append(try number(text, "parts.crc64ecma")) }
+        var written: [WrittenFile] = []
+        for file in files ?? [] {
+            let checksums = Checksums(
+                crc64ecma: try number(file.crc64ecma, "files.crc64ecma"), sha256: file.sha256,
+                sha256Tree: file.sha256Tree)
+            written.append(WrittenFile(name: file.name, length: file.length, checksums: checksums))
+        }
         return Manifest(
             format: format, options: options, virtualSize: virtualSize, sourceLength: sourceLength,
             content: try content.checksums("content.crc64ecma"), objectLength: length,
-            object: try object.checksums("object.crc64ecma"),
+            object: try object.checksums("object.crc64ecma"), files: written,
             parts: PartChecksums(length: parts.length, crc64ecma: crcs), encoder: encoder)
     }
 }

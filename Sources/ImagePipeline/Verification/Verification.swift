@@ -13,6 +13,8 @@ public struct Verification: Sendable {
     /// nil where the manifest, or else the content, says it.
     public var format: ImageFormat?
     public var manifest: Manifest?
+    /// What opens the files that the image names.
+    public var references: any ReferencedFiles = NoReferencedFiles()
     /// The disk whose content the image should have.
     public var reference: DiskImage?
     public var work: WorkOptions
@@ -44,7 +46,11 @@ public struct Verification: Sendable {
         checkStructure(format, image, &report)
         if let manifest {
             checkFormat(image, manifest, &report)
-            try checkObject(image, manifest, &report)
+            if manifest.files.isEmpty {
+                try checkObject(image, manifest, &report)
+            } else {
+                try checkFiles(manifest, &report)
+            }
         }
         if let image {
             try checkContent(image, &report)
@@ -59,7 +65,7 @@ public struct Verification: Sendable {
     /// The disk in the file, or what is wrong with its header.
     private func openImage(_ format: ImageFormat) throws(ImageError) -> (DiskImage?, ImageError?) {
         do throws(ImageError) {
-            return (try DiskImage(source, format: format), nil)
+            return (try DiskImage(source, format: format, references: references), nil)
         } catch {
             try Self.requireContentError(error)
             return (nil, error)
@@ -87,7 +93,7 @@ extension Verification {
         guard format != .raw else {
             return report.add(.structure, .notApplicable, "a raw image has no structure")
         }
-        let found = FormatCatalog.check(source, as: format)
+        let found = FormatCatalog.check(source, openedAs: image?.source ?? source, format)
         report.findings = found.findings
         if found.corruptions > 0 {
             let first = found.findings.first { $0.kind == .corruption }

@@ -25,10 +25,14 @@ struct ConvertCommand: ParsableCommand {
                      compression_level=1...9 for zlib: 1 and 2 fast, 3 between, 4 to 6 as
                      small as qemu-img's, 7 to 9 smaller; 1...19 for zstd, of which 3 is
                      qemu-img's; to give a level is to ask for -c
-              vmdk   subformat=monolithicSparse|streamOptimized  hwversion=N
+              vmdk   subformat=monolithicSparse|streamOptimized, or several files: monolithicFlat|
+                     twoGbMaxExtentSparse|twoGbMaxExtentFlat  hwversion=N
                      adapter_type=ide|lsilogic|buslogic|legacyESX
                      compression_level=1...12 (streamOptimized)
               vdi    static=off|on, or subformat=dynamic|static
+
+            A vmdk of several files is the destination, a descriptor, and extents beside it that are named after it \
+            (disk-flat.vmdk, disk-f001.vmdk, disk-s001.vmdk and on); the descriptor's bytes depend on that name.
 
             SOURCE_DATE_EPOCH (seconds since 1970) is the time that a vhd or a tar.gz records; without it, 2000-01-01.
 
@@ -100,10 +104,22 @@ struct ConvertCommand: ParsableCommand {
         try runCommand(flags) { work in
             let start = ContinuousClock.now
             let conversion = try makeConversion(work)
-            let manifestFile = try ManifestFile(path: manifest, beside: destination, replacing: overwrite)
+            // Options are checked before anything is made.
+            let files = try conversion.makeEncoder().files
+            let paths = FileSetSink.paths(destination, files)
+            let manifestFile = try ManifestFile(path: manifest, beside: paths, replacing: overwrite)
             let made =
-                destination == "-" ? try convertToStandardOutput(conversion) : try convertToFile(conversion, work)
-            if let object = made.object { try manifestFile?.write(Manifest(conversion, made.result, object: object)) }
+                if destination == "-" {
+                    try convertToStandardOutput(conversion)
+                } else if files.isEmpty {
+                    try convertToFile(conversion, work)
+                } else {
+                    try convertToFiles(conversion, files, work)
+                }
+            if let object = made.object {
+                let files = made.files.isEmpty ? nil : made.files
+                try manifestFile?.write(Manifest(conversion, made.result, object: object, files: files))
+            }
             let report = ConvertReport(
                 source: source, destination: destination, conversion: conversion, made: made, verified: verify,
                 seconds: (ContinuousClock.now - start).seconds)
@@ -136,23 +152,19 @@ struct ConvertCommand: ParsableCommand {
         try requireChecksums()
         let options = try conversion.formatOptions(format)
         let image = try conversion.image(source, in: store, work.cancellation)
-        return Conversion(
+        var made = Conversion(
             image, to: format, options: options, sparsePolicy: try conversion.sparsePolicy(),
             timestamp: try conversion.timestamp(), reflink: reflink, trustsHoles: trustHoles,
             checksums: checksum.selection, work: work.reading(image, flags: flags))
+        if destination != "-" {
+            let name = destination.split(separator: "/", omittingEmptySubsequences: false).last ?? ""
+            made.fileName = String(name)
+        }
+        return made
     }
 
     private func convertToFile(_ conversion: Conversion, _ work: WorkOptions) throws(ImageError) -> ConvertedObject {
-        // Options are checked before anything is made.
-        _ = try conversion.makeEncoder()
-        for source in conversion.image.source.files {
-            guard let file = source as? FileSource, file.isFile(at: destination) else { continue }
-            let what =
-                file.name == conversion.image.file.name ? "the source itself" : "a file that the source consists of"
-            throw ImageError(
-                .destinationExists, "the destination is \(what), which would be lost; name another file",
-                path: destination)
-        }
+        try requireNoSource(of: conversion, at: [destination])
         let sink = try FileSink(path: destination, replacing: overwrite)
         let result = try conversion.run(into: sink)
         if verify {
@@ -165,6 +177,44 @@ struct ConvertCommand: ParsableCommand {
         return ConvertedObject(result: result, object: object)
     }
 
+    /// Refuses to write where the source is read.
+    private func requireNoSource(of conversion: Conversion, at paths: [String]) throws(ImageError) {
+        for source in conversion.image.source.files {
+            guard let file = source as? FileSource, let path = paths.first(where: { file.isFile(at: $0) }) else {
+                continue
+            }
+            let what =
+                file.name == conversion.image.file.name ? "the source itself" : "a file that the source consists of"
+            throw ImageError(
+                .destinationExists, "the destination is \(what), which would be lost; name another file", path: path)
+        }
+    }
+
+    private func convertToFiles(_ conversion: Conversion, _ files: [MemberFile], _ work: WorkOptions) throws(ImageError)
+        -> ConvertedObject
+    {
+        try requireNoSource(of: conversion, at: FileSetSink.paths(destination, files))
+        let sink = try FileSetSink(path: destination, files: files, replacing: overwrite)
+        let result = try conversion.run(into: sink)
+        let written = try sink.writtenFiles()
+        if verify {
+            let image = try DiskImage(written.sources[0], format: conversion.writtenFormat, references: written)
+            try ConvertReport.requireSame(result, try image.fingerprint(work), image, path: destination)
+        }
+        var made = ConvertedObject(result: result, object: result.objectCRC64.map { Checksums(crc64ecma: $0) })
+        made.files = result.files
+        if checksum.selection != .crc64ecma, result.objectCRC64 != nil {
+            for (index, source) in written.sources.enumerated() {
+                let found = try DiskImage.checksums(ofBytesOf: source, checksum.selection, work)
+                try ConvertReport.requireWritten(made.files[index].checksums, found, path: sink.paths[index])
+                made.files[index].checksums = found
+            }
+        }
+        try work.requireGoingOn()
+        try sink.commit()
+        return made
+    }
+
     /// What was asked for of the file: a SHA-256 goes in order, and the file was not written so; hence it is read again.
     private func objectChecksums(of sink: FileSink, _ result: ConversionResult, _ work: WorkOptions) throws(ImageError)
         -> Checksums?
@@ -172,7 +222,7 @@ struct ConvertCommand: ParsableCommand {
         guard let written = result.objectCRC64 else { return nil }
         guard checksum.selection != .crc64ecma else { return Checksums(crc64ecma: written) }
         let found = try DiskImage.checksums(ofBytesOf: sink.writtenSource(), checksum.selection, work)
-        try ConvertReport.requireWritten(result, found, path: destination)
+        try ConvertReport.requireWritten(Checksums(crc64ecma: written), found, path: destination)
         return found
     }
 

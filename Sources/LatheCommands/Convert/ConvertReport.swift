@@ -7,6 +7,8 @@ struct ConvertedObject {
     var result: ConversionResult
     /// Nil where no checksum was asked for.
     var object: Checksums?
+    /// With what was asked for; none for an image of one file.
+    var files: [WrittenFile] = []
 }
 
 /// What `convert` says when it is done.
@@ -26,6 +28,8 @@ struct ConvertReport: Encodable {
     var contentSHA256Tree: String?
     var objectSHA256: String?
     var objectSHA256Tree: String?
+    /// The names of an image of several files.
+    var files: [String]?
     /// Guest bytes that are not zero.
     var contentBytes: UInt64
     /// Bytes of the result that share their blocks with the source.
@@ -34,7 +38,7 @@ struct ConvertReport: Encodable {
     var seconds: Double
 
     enum CodingKeys: String, CodingKey {
-        case source, filename, format, fingerprint, verified, seconds
+        case source, filename, format, fingerprint, files, verified, seconds
         case sourceFormat = "source-format"
         case virtualSize = "virtual-size"
         case sourceVirtualSize = "source-virtual-size"
@@ -69,6 +73,7 @@ struct ConvertReport: Encodable {
         contentSHA256Tree = content?.sha256Tree
         objectSHA256 = object?.sha256
         objectSHA256Tree = object?.sha256Tree
+        files = result.files.isEmpty ? nil : result.files.map(\.name)
         contentBytes = result.contentBytes
         clonedBytes = result.clonedBytes
         self.verified = verified
@@ -82,13 +87,14 @@ struct ConvertReport: Encodable {
         let proof = (fingerprint.map { "fingerprint \($0)" } ?? "no fingerprint") + (verified ? ", verified" : "")
         return
             "\(filename): \(format), \(Rendering.size(virtualSize)) disk with \(Rendering.size(contentBytes)) of data in "
-            + "\(Rendering.size(objectLength))\(cloned)\(rounding); \(Rendering.fixed(seconds, digits: 2)) s, "
+            + "\(Rendering.size(objectLength))\(files.map { " in \($0.count) files" } ?? "")\(cloned)\(rounding); "
+            + "\(Rendering.fixed(seconds, digits: 2)) s, "
             + "\(Rendering.fixed(speed, digits: 0)) MB/s; \(proof)"
     }
 
     /// - Throws: `verification-failed` where the file read back is not what was written.
-    static func requireWritten(_ result: ConversionResult, _ found: Checksums, path: String) throws(ImageError) {
-        guard let written = result.objectCRC64 else { return }
+    static func requireWritten(_ written: Checksums?, _ found: Checksums, path: String) throws(ImageError) {
+        guard let written = written?.crc64ecma else { return }
         guard found.crc64ecma == written else {
             throw ImageError(
                 .verificationFailed,

@@ -37,9 +37,9 @@ struct ManifestFile {
 
     /// - Returns: nil where no manifest is asked for.
     /// - Throws: what `FileSink` throws; `invalid-option` where the manifest would take the image's place.
-    init?(path: String?, beside image: String, replacing: Bool) throws(ImageError) {
+    init?(path: String?, beside images: [String], replacing: Bool) throws(ImageError) {
         guard let path else { return nil }
-        guard path != image, path != "-" else {
+        guard !images.contains(path), path != "-" else {
             throw ImageError(
                 .invalidOption, "the manifest can't go to '\(path)', where something else goes; name a file of its own")
         }

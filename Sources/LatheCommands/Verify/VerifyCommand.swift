@@ -26,6 +26,8 @@ struct VerifyCommand: ParsableCommand {
             nothing; with --download by fetching it into a file, which then is checked and kept if nothing is wrong. A local \
             copy is repaired with --repair-from oss://BUCKET/KEY by fetching its bad parts alone.
 
+            Of an image of several files (a vmdk with extents), the files that the manifest lists are opened beside the image, and             no others; without a manifest, what '--allow-backing' allows.
+
             Exit codes: 0 every image is whole, 1 it can't be told of one, 2 one is damaged. Without manifest and source, whole \
             means that the structure is sound and all of the disk can be read.
 
@@ -140,6 +142,12 @@ struct VerifyCommand: ParsableCommand {
                     .invalidOption,
                     "--download fetches an object from a store: name it as oss://BUCKET/KEY or s3://BUCKET/KEY")
             }
+            if let manifest, !manifest.files.isEmpty, !repairFrom.isEmpty {
+                throw ImageError(
+                    .invalidOption,
+                    "--repair-from mends images of one file; this one is \(manifest.files.count): copy the damaged file again, or "
+                        + "convert the disk anew")
+            }
             result.report = try examine(try FileSource(path: path), manifest, work)
             if let manifest, !repairFrom.isEmpty, result.report?.needsRepair(manifest) ?? false {
                 try repair(path, manifest, work, &result)
@@ -189,9 +197,18 @@ struct VerifyCommand: ParsableCommand {
             reference = try store.image(
                 source, format: sourceFormat, work.cancellation, references: references)
         }
-        let verification = Verification(
+        var verification = Verification(
             image, format: format, manifest: manifest, reference: reference, work: work)
+        verification.references = try files(of: image, manifest)
         return try verification.run()
+    }
+
+    /// What an image may be in beside its own file: what the manifest lists, or else what the user allows.
+    private func files(of image: any ImageSource, _ manifest: Manifest?) throws(ImageError) -> any ReferencedFiles {
+        guard let manifest, !manifest.files.isEmpty, references.allowBacking == nil else {
+            return try references.files()
+        }
+        return try ListedFiles(manifest.files.map(\.name), beside: image.name)
     }
 
     private func repair(_ path: String, _ manifest: Manifest, _ work: WorkOptions, _ result: inout VerifyResult)

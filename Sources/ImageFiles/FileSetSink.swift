@@ -1,0 +1,158 @@
+internal import Glibc
+public import ImageModel
+
+/// Several destination files in one directory that appear under their names whole or not at all, the one that is opened last.
+///
+/// So nobody sees a descriptor without its extents. Each is a `FileSink`: what a killed process leaves is said there.
+public final class FileSetSink: MemberFilesSink {
+    public let isSequential = false
+    /// In the order of the files.
+    public let paths: [String]
+
+    private let sinks: [FileSink]
+    private let names: [String]
+    /// Where each file begins in the address space of all.
+    private let starts: [UInt64]
+    private let replacing: Bool
+
+    /// - Parameters:
+    ///   - path: of the file that is opened, the first.
+    ///   - files: the first with the name of `path`; the others appear beside it.
+    ///   - replacing: whether files that are there already are replaced.
+    /// - Throws: `destination-exists`; `input-output`.
+    public init(path: String, files: [MemberFile], replacing: Bool) throws(ImageError) {
+        paths = Self.paths(path, files)
+        names = files.map(\.name)
+        starts = files.map(\.range.start.bytes)
+        self.replacing = replacing
+        var sinks: [FileSink] = []
+        for path in paths { sinks.append(try FileSink(path: path, replacing: replacing)) }
+        self.sinks = sinks
+    }
+
+    /// Where the files appear whose first has a path.
+    public static func paths(_ path: String, _ files: [MemberFile]) -> [String] {
+        let directory = path.lastIndex(of: "/").map { path[...$0] } ?? ""
+        return [path] + files.dropFirst().map { directory + $0.name }
+    }
+
+    /// The file that has an offset, and where in it that is.
+    private func place(of offset: FileOffset) -> (sink: FileSink, offset: FileOffset) {
+        var (low, high) = (0, starts.count)
+        while high - low > 1 {
+            let middle = (low + high) / 2
+            if starts[middle] <= offset.bytes { low = middle } else { high = middle }
+        }
+        return (sinks[low], FileOffset(offset.bytes - starts[low]))
+    }
+
+    // No two files touch, so no write reaches from one into the next.
+
+    public func write(data: Span<UInt8>, at offset: FileOffset) throws(ImageError) {
+        let place = place(of: offset)
+        try place.sink.write(data: data, at: place.offset)
+    }
+
+    public func write(metadata: Span<UInt8>, at offset: FileOffset) throws(ImageError) {
+        let place = place(of: offset)
+        try place.sink.write(metadata: metadata, at: place.offset)
+    }
+
+    public func cloning(of source: any ImageSource) -> CloningSupport {
+        // The data go into the files behind the first; all are in one directory.
+        (sinks.last ?? sinks[0]).cloning(of: source)
+    }
+
+    public func clone(_ range: FileRange, of source: any ImageSource, to offset: FileOffset) throws(ImageError) -> Bool
+    {
+        let place = place(of: offset)
+        return try place.sink.clone(range, of: source, to: place.offset)
+    }
+
+    public func finish(length: UInt64) throws(ImageError) {
+        throw ImageError(.unsupported, "an image of one file was written where several were expected", path: paths[0])
+    }
+
+    public func finish(files: [MemberFile]) throws(ImageError) {
+        for (sink, file) in zip(sinks, files) { try sink.finish(length: file.range.length) }
+    }
+
+    /// What has been written so far, for reading it back.
+    public func writtenFiles() throws(ImageError) -> WrittenFiles {
+        var sources: [FileSource] = []
+        for sink in sinks { sources.append(try sink.writtenSource()) }
+        return WrittenFiles(sources, names: names)
+    }
+
+    /// Lets the files appear under their names.
+    ///
+    /// Where one can't, those that have appeared are removed again. With `replacing`, the first file of the old image goes before
+    /// anything else, since the others would be no longer what it says.
+    ///
+    /// - Throws: `destination-exists` where somebody else was there first; `input-output`.
+    public func commit() throws(ImageError) {
+        if replacing { try FileRemoval.remove(paths[0]) }
+        var committed: [String] = []
+        do throws(ImageError) {
+            for (sink, path) in zip(sinks, paths).dropFirst() {
+                try sink.commit()
+                committed.append(path)
+            }
+            try sinks[0].commit()
+        } catch {
+            for path in committed { try? FileRemoval.remove(path) }
+            throw error
+        }
+    }
+}
+
+/// Files that were written and have no name yet, opened by the names that they will have.
+public struct WrittenFiles: ReferencedFiles {
+    /// In the order in which they were given.
+    public let sources: [FileSource]
+    private let names: [String]
+
+    init(_ sources: [FileSource], names: [String]) {
+        self.sources = sources
+        self.names = names
+    }
+
+    public func open(_ name: String, namedBy image: String) throws(ImageError) -> any ImageSource {
+        guard let index = names.firstIndex(of: name) else {
+            throw ImageError(
+                .externalReference, "it names '\(ReferencedName.shown(name))', which was not written", path: image)
+        }
+        return sources[index]
+    }
+
+    public func search(
+        ending: String, beside image: String, _ isWanted: (any ImageSource) throws(ImageError) -> Bool
+    ) throws(ImageError) -> [any ImageSource] { [] }
+}
+
+/// The files that a list of names has, beside an image, and no others.
+public struct ListedFiles: ReferencedFiles {
+    private let directory: BeneathDirectory
+    private let names: Set<String>
+
+    /// - Parameter image: the path of the image; the files are in its directory.
+    /// - Throws: `input-output` where that can't be opened.
+    public init(_ names: [String], beside image: String) throws(ImageError) {
+        directory = try BeneathDirectory(path: FileSink.directory(of: image))
+        self.names = Set(names)
+    }
+
+    public func open(_ name: String, namedBy image: String) throws(ImageError) -> any ImageSource {
+        guard names.contains(name), !name.contains("/") else {
+            throw ImageError(
+                .externalReference,
+                "it names '\(ReferencedName.shown(name))', which is not among the files of its manifest",
+                path: image)
+        }
+        return try directory.open(name, namedBy: image)
+    }
+
+    public func search(
+        ending: String, beside image: String, _ isWanted: (any ImageSource) throws(ImageError) -> Bool
+    ) throws(ImageError) -> [any ImageSource] { [] }
+}

@@ -1,0 +1,99 @@
+import Foundation
+import LatheTestSupport
+import Testing
+
+/// VMDKs of several files, as `convert` writes them.
+@Suite struct VMDKFilesTests {
+    private let directory: TemporaryDirectory
+    private let source: String
+    static let subformats = ["monolithicFlat", "twoGbMaxExtentFlat", "twoGbMaxExtentSparse"]
+
+    init() throws {
+        directory = try TemporaryDirectory()
+        source = directory.file("source.raw")
+        try VMDKPeerTests.writeBorders(to: source)
+    }
+
+    private func convert(_ subformat: String, _ arguments: String..., to name: String = "disk.vmdk") throws -> Outcome {
+        try lathe(
+            ["convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=\(subformat)"] + arguments
+                + [source, directory.file(name)])
+    }
+
+    private var images: [String] { get throws { try directory.contents.filter { $0.hasPrefix("disk") } } }
+
+    @Test(.requiresQEMU, arguments: subformats) func whatIsWrittenIsTheSameToQEMU(subformat: String) throws {
+        let made = try convert(subformat, "--verify", "--manifest", directory.file("m.json"), "--output", "json")
+        #expect(made.status == 0, "\(made.testDescription)")
+        let files = try made.json()["files"]?.elements.compactMap(\.text) ?? []
+        #expect(try images == files.sorted())
+        let image = directory.file("disk.vmdk")
+        let compared = try QEMU.run("compare", "-f", "raw", "-F", "vmdk", source, image)
+        #expect(compared.status == 0, "\(compared.testDescription)")
+        let info = try QEMU.make(["info", "--output", "json", image]).json()
+        #expect(info["virtual-size"]?.number == (5 << 30) + 512)
+        #expect(info["format-specific"]?["data"]?["create-type"]?.text == subformat)
+        #expect(try QEMU.run("check", image).status == 0)
+        let verified = try lathe("verify", "--manifest", directory.file("m.json"), image)
+        #expect(verified.status == 0, "\(verified.testDescription)")
+        let bySource = try lathe("verify", "--allow-backing", directory.path, "--source", source, image)
+        #expect(bySource.status == 0, "\(bySource.testDescription)")
+        // Holes stay holes.
+        for file in files {
+            try Tool.run("bash", ["-c", "test $(du -k '\(directory.file(file))' | cut -f1) -lt 2000"])
+        }
+    }
+
+    @Test func damageOfAnExtentIsFoundAndLocated() throws {
+        #expect(
+            try convert("twoGbMaxExtentSparse", "-q", "--manifest", directory.file("m.json"), "--checksum", "sha256")
+                .status == 0)
+        let manifest = try Data(contentsOf: URL(filePath: directory.file("m.json")))
+        #expect(String(decoding: manifest, as: UTF8.self).contains("\"name\" : \"disk-s003.vmdk\""))
+        let file = try FileHandle(forUpdating: URL(filePath: directory.file("disk-s002.vmdk")))
+        try file.seek(toOffset: 400_000)
+        try file.write(contentsOf: Data([1, 2, 3]))
+        try file.close()
+        let found = try lathe("verify", "--manifest", directory.file("m.json"), directory.file("disk.vmdk"))
+        #expect(found.status == 2 && found.text.contains("disk-s002.vmdk is damaged"), "\(found.testDescription)")
+        try FileManager.default.removeItem(atPath: directory.file("disk-s003.vmdk"))
+        let missing = try lathe("verify", "--manifest", directory.file("m.json"), directory.file("disk.vmdk"))
+        #expect(missing.status != 0, "\(missing.testDescription)")
+        let repaired = try lathe(
+            "verify", "--manifest", directory.file("m.json"), "--repair-from", source, directory.file("disk.vmdk"))
+        #expect(repaired.status == 1 && repaired.errors.contains("images of one file"), "\(repaired.testDescription)")
+    }
+
+    @Test func anyFileThatIsThereKeepsAllAway() throws {
+        try Data("mine".utf8).write(to: URL(filePath: directory.file("disk-f002.vmdk")))
+        let refused = try convert("twoGbMaxExtentFlat")
+        #expect(refused.status == 1 && refused.errors.contains("--overwrite"), "\(refused.testDescription)")
+        #expect(try images == ["disk-f002.vmdk"])
+        #expect(try convert("twoGbMaxExtentFlat", "--overwrite", "-q").status == 0)
+        #expect(try images == ["disk-f001.vmdk", "disk-f002.vmdk", "disk-f003.vmdk", "disk.vmdk"])
+    }
+
+    @Test func whatIsOneFileTakesNone() throws {
+        let store = directory.file("store")
+        try FileManager.default.createDirectory(atPath: store + "/bucket", withIntermediateDirectories: true)
+        for arguments in [
+            ["convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=monolithicFlat", source, "-"],
+            [
+                "export", "-f", "raw", "--image-format", "vmdk", "-o", "subformat=monolithicFlat", "--bucket", "bucket",
+                "--endpoint", store, source,
+            ],
+        ] {
+            let outcome = try lathe(arguments)
+            #expect(outcome.status == 1, "\(outcome.testDescription)")
+            #expect(outcome.errors.contains("is 2 files"), "\(outcome.testDescription)")
+        }
+    }
+
+    @Test func anImageCanNotBeWrittenOverTheFilesThatItIsReadFrom() throws {
+        #expect(try convert("monolithicFlat", "-q").status == 0)
+        let outcome = try lathe(
+            "convert", "--overwrite", "--allow-backing", directory.path, "-O", "vmdk", "-o", "subformat=monolithicFlat",
+            directory.file("disk.vmdk"), directory.file("disk.vmdk"))
+        #expect(outcome.status == 1 && outcome.errors.contains("would be lost"), "\(outcome.testDescription)")
+    }
+}
