@@ -115,7 +115,8 @@ import Testing
         #expect(made.result.objectCRC64 == CRC64.checksum(all.span))
         let parts = try #require(made.result.parts)
         #expect(parts.crc64ecma.count == bytes.reduce(0) { $0 + ($1.count + (8 << 20) - 1) / (8 << 20) })
-        #expect(parts.crc64ecma[0] == CRC64.checksum(bytes[0].span))
+        let descriptor = bytes[0]
+        #expect(parts.crc64ecma[0] == CRC64.checksum(descriptor.span))
     }
 
     @Test(arguments: OutputVariant.ofSeveralFiles) func theResultReadsBackAndIsVerified(variant: OutputVariant) throws {
