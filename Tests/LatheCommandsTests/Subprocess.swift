@@ -89,6 +89,16 @@ final class RunningProcess {
         where open > STDERR_FILENO {
             unsafe posix_spawn_file_actions_addclose(&actions, open)
         }
+        // Threads of the test runner block signals, and a test may ignore some: neither is for the program to inherit.
+        var attributes = posix_spawnattr_t()
+        unsafe posix_spawnattr_init(&attributes)
+        defer { unsafe posix_spawnattr_destroy(&attributes) }
+        var signals = sigset_t()
+        unsafe sigemptyset(&signals)
+        unsafe posix_spawnattr_setsigmask(&attributes, &signals)
+        for signal in [SIGPIPE, SIGXFSZ] { unsafe sigaddset(&signals, signal) }
+        unsafe posix_spawnattr_setsigdefault(&attributes, &signals)
+        unsafe posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF))
         // What would change the directory in between is GNU's, and unknown to Swift.
         let wrapper = directory.map { ["/usr/bin/env", "--chdir", $0] } ?? []
         let command = wrapper + [path] + arguments
@@ -97,7 +107,7 @@ final class RunningProcess {
         var settings: [UnsafeMutablePointer<CChar>?] = unsafe variables.map { unsafe strdup($0) } + [nil]
         defer { unsafe settings.forEach { unsafe free($0) } }
         var child: pid_t = 0
-        let failure = unsafe posix_spawn(&child, command[0], &actions, nil, &words, &settings)
+        let failure = unsafe posix_spawn(&child, command[0], &actions, &attributes, &words, &settings)
         guard failure == 0 else {
             throw Tool.Missing(description: "\(path) can't be started: \(unsafe String(cString: strerror(failure)))")
         }
