@@ -1,4 +1,5 @@
 import Foundation
+import ImageFormats
 import LatheTestSupport
 import Testing
 
@@ -16,7 +17,10 @@ import Testing
         try Data(Content.full(length: length, seed: seed)).write(to: URL(filePath: source))
     }
 
-    @Test(.requiresRoot, arguments: OutputVariant.all) func aFullFileSystemIsAnErrorThatLeavesNothing(
+    /// Those whose images do not fit into a third of the disk's size: zstd finds the blocks of `Content.full` again.
+    static let large = OutputVariant.all.filter { $0.format != .rawZstandard }
+
+    @Test(.requiresRoot, arguments: large) func aFullFileSystemIsAnErrorThatLeavesNothing(
         variant: OutputVariant
     ) throws {
         let disk = directory.file("disk")
@@ -39,8 +43,7 @@ import Testing
         #expect(free.uint64Value == 1 << 20)
     }
 
-    @Test(arguments: OutputVariant.all) func aLimitOnFileSizesIsAnErrorThatLeavesNothing(variant: OutputVariant) throws
-    {
+    @Test(arguments: large) func aLimitOnFileSizesIsAnErrorThatLeavesNothing(variant: OutputVariant) throws {
         try writeSource(3 << 20, seed: 72)
         let arguments = variant.arguments.joined(separator: " ")
         // In units of 1024 bytes.

@@ -97,6 +97,7 @@ import Testing
     @Test func whatNohupHasUsIgnoreIsIgnored() throws {
         let process = try start(
             ["--ignore-signal=HUP"], ["convert", "-q", "-f", "raw", "-O", "qcow2", source, image])
+        process.waitUntilItIgnores(SIGHUP)
         for _ in 0..<20 where process.isRunning {
             process.send(SIGHUP)
             usleep(10_000)

@@ -131,11 +131,17 @@ final class RunningProcess {
     }
 
     /// Waits until the program keeps a signal from ending it, as `lathe` does before its work begins; half a minute at most.
-    func waitUntilItBlocks(_ signal: Int32) {
+    func waitUntilItBlocks(_ signal: Int32) { wait(for: "SigBlk:", signal) }
+
+    /// Waits until the program ignores a signal.
+    func waitUntilItIgnores(_ signal: Int32) { wait(for: "SigIgn:", signal) }
+
+    /// - Parameter field: a mask of signals in /proc/PID/status.
+    private func wait(for field: String, _ signal: Int32) {
         for _ in 0..<3000 where isRunning {
             let text = (try? String(contentsOfFile: "/proc/\(identifier)/status", encoding: .utf8)) ?? ""
-            let line = text.split(separator: "\n").first { $0.hasPrefix("SigBlk:") } ?? ""
-            let mask = UInt64(line.dropFirst("SigBlk:".count).drop { $0.isWhitespace }, radix: 16) ?? 0
+            let line = text.split(separator: "\n").first { $0.hasPrefix(field) } ?? ""
+            let mask = UInt64(line.dropFirst(field.count).drop { $0.isWhitespace }, radix: 16) ?? 0
             if mask >> UInt64(signal - 1) & 1 == 1 { return }
             usleep(10_000)
         }

@@ -84,7 +84,7 @@ import Testing
         #expect(outcome.status == 64 && outcome.errors.contains("sha256-tree"), "\(outcome.testDescription)")
     }
 
-    @Test(.requiresJSONSchema, arguments: OutputVariant.all) func anImageIsProvedDamagedLocatedAndRepaired(
+    @Test(.requiresJSONSchema, arguments: FaultTests.large) func anImageIsProvedDamagedLocatedAndRepaired(
         variant: OutputVariant
     ) throws {
         let made = try make(variant)
