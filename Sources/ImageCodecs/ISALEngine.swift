@@ -19,14 +19,16 @@ internal import ImageModel
     init(_ compression: UnitCompression) throws(ImageError) {
         level = UInt32(compression.level)
         windowBits = UInt16(compression.windowBits)
-        unsafe stream = .allocate(capacity: 1)
+        // Where the stream lies must not show in its bytes: see there.
+        guard let stream = unsafe lathe_allocate_stream() else { throw Self.outOfMemory(compression) }
+        unsafe self.stream = stream
         let length = compression.level == 1 ? lathe_ISAL_DEF_LVL1_LARGE : lathe_ISAL_DEF_LVL2_LARGE
         unsafe workspace = .allocate(capacity: Int(length))
         unsafe workspace.initialize(repeating: 0)
     }
 
     deinit {
-        unsafe stream.deallocate()
+        unsafe lathe_free_stream(stream)
         unsafe workspace.deallocate()
     }
 
