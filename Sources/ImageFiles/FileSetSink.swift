@@ -20,13 +20,17 @@ public final class FileSetSink: MemberFilesSink {
     ///   - files: the first with the name of `path`; the others appear beside it.
     ///   - replacing: whether files that are there already are replaced.
     /// - Throws: `destination-exists`; `input-output`.
-    public init(path: String, files: [MemberFile], replacing: Bool) throws(ImageError) {
+    public convenience init(path: String, files: [MemberFile], replacing: Bool) throws(ImageError) {
+        try self.init(path: path, files: files, replacing: replacing, calls: .live)
+    }
+
+    package init(path: String, files: [MemberFile], replacing: Bool, calls: SystemCalls) throws(ImageError) {
         paths = Self.paths(path, files)
         names = files.map(\.name)
         starts = files.map(\.range.start.bytes)
         self.replacing = replacing
         var sinks: [FileSink] = []
-        for path in paths { sinks.append(try FileSink(path: path, replacing: replacing)) }
+        for path in paths { sinks.append(try FileSink(path: path, replacing: replacing, calls: calls)) }
         self.sinks = sinks
     }
 
@@ -86,23 +90,45 @@ public final class FileSetSink: MemberFilesSink {
 
     /// Lets the files appear under their names.
     ///
-    /// Where one can't, those that have appeared are removed again. With `replacing`, the first file of the old image goes before
-    /// anything else, since the others would be no longer what it says.
+    /// Where one can't, those that have appeared are removed again. With `replacing`, the files of the old image are set aside
+    /// before, the first of them before the others, which would be no longer what it says; they come back where a file can't appear,
+    /// and go when all have. What kills the process in between leaves them beside the destination as `.lathe-….kept`.
     ///
     /// - Throws: `destination-exists` where somebody else was there first; `input-output`.
     public func commit() throws(ImageError) {
-        if replacing { try FileRemoval.remove(paths[0]) }
-        var committed: [String] = []
+        var staged: [String] = []
+        var kept: [(sink: FileSink, name: String)] = []
+        var appeared = 0
         do throws(ImageError) {
-            for (sink, path) in zip(sinks, paths).dropFirst() {
-                try sink.commit()
-                committed.append(path)
+            // What can fail for want of room or of a permission mostly fails here, where nothing has changed yet.
+            for sink in sinks { staged.append(try sink.staged()) }
+            if replacing {
+                for sink in sinks {
+                    if let name = try sink.setAside() { kept.append((sink, name)) }
+                }
             }
-            try sinks[0].commit()
+            for index in Array(sinks.indices.dropFirst()) + [0] {
+                try sinks[index].appear(from: staged[index], replacing: false)
+                appeared += 1
+            }
         } catch {
-            for path in committed { try? FileRemoval.remove(path) }
-            throw error
+            for name in staged { try? FileRemoval.remove(name) }
+            for path in paths.dropFirst().prefix(appeared) { try? FileRemoval.remove(path) }
+            throw Self.restoring(kept, error)
         }
+        for (_, name) in kept { try FileRemoval.remove(name) }
+    }
+
+    /// Gives files that were set aside their names back, and answers the error with the names of those that couldn't have them.
+    private static func restoring(_ kept: [(sink: FileSink, name: String)], _ error: ImageError) -> ImageError {
+        var left: [String] = []
+        for (sink, name) in kept.reversed() where sink.calls.rename(name, sink.path, false) != 0 {
+            left.append("'\(sink.path)' is now '\(name)'")
+        }
+        guard !left.isEmpty else { return error }
+        return ImageError(
+            error.code, "\(error.message); of the image that was to be replaced, \(left.joined(separator: ", "))",
+            path: error.path, offset: error.offset, operation: error.operation, systemError: error.systemError)
     }
 }
 

@@ -129,23 +129,42 @@ public final class FileSink: ImageSink {
     /// Without a call the file vanishes with the sink.
     ///
     /// - Throws: `destination-exists` where somebody else was there first; `input-output`.
-    public func commit() throws(ImageError) {
-        let named: String
-        if let temporaryPath { named = temporaryPath } else { named = try link() }
-        guard calls.rename(named, path, replacing) == 0 else {
+    public func commit() throws(ImageError) { try appear(from: try staged(), replacing: replacing) }
+
+    /// The hidden name beside the destination that the finished file has before it appears; whoever calls removes it in the end.
+    ///
+    /// - Throws: `input-output`.
+    func staged() throws(ImageError) -> String {
+        if let temporaryPath { return temporaryPath }
+        let name = Self.temporaryName(beside: path)
+        let link = "/proc/self/fd/\(descriptor.number)"
+        guard unsafe linkat(AT_FDCWD, link, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0 else {
+            throw systemError("linkat", errno, path: path)
+        }
+        return name
+    }
+
+    /// Gives the file that has a hidden name its own; where that fails, the hidden one is gone too.
+    ///
+    /// - Throws: `destination-exists` where somebody else was there first; `input-output`.
+    func appear(from staged: String, replacing: Bool) throws(ImageError) {
+        guard calls.rename(staged, path, replacing) == 0 else {
             let number = errno
-            unsafe unlink(named)
+            unsafe unlink(staged)
             if number == EEXIST { throw Self.exists(path) }
             throw systemError("rename", number, path: path)
         }
     }
 
-    /// Gives the nameless file a hidden name beside the destination.
-    private func link() throws(ImageError) -> String {
-        let name = Self.temporaryName(beside: path)
-        let link = "/proc/self/fd/\(descriptor.number)"
-        guard unsafe linkat(AT_FDCWD, link, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0 else {
-            throw systemError("linkat", errno, path: path)
+    /// Gives the file that stands under the destination's name a hidden one, and answers that; nil where there is none.
+    ///
+    /// - Throws: `destination-exists` for anything but a regular file; `input-output`.
+    func setAside() throws(ImageError) -> String? {
+        try Self.requireFree(path, replacing: true)
+        let name = Self.temporaryName(beside: path, ending: "kept")
+        guard calls.rename(path, name, false) == 0 else {
+            if errno == ENOENT { return nil }
+            throw systemError("rename", errno, path: path)
         }
         return name
     }
@@ -182,9 +201,9 @@ public final class FileSink: ImageSink {
     }
 
     /// A hidden name in the destination's directory that no other run uses.
-    private static func temporaryName(beside path: String) -> String {
+    private static func temporaryName(beside path: String, ending: String = "part") -> String {
         var generator = SystemRandomNumberGenerator()
         let suffix = String(UInt64.random(in: 0...UInt64.max, using: &generator), radix: 36)
-        return "\(directory(of: path))/.lathe-\(getpid())-\(suffix).part"
+        return "\(directory(of: path))/.lathe-\(getpid())-\(suffix).\(ending)"
     }
 }

@@ -12,8 +12,8 @@ import Testing
         MemberFile(name: name, range: FileRange(UInt64(index) * MemberFile.alignment, length: UInt64(index) + 3))
     }
 
-    private func sink(replacing: Bool = false) throws -> FileSetSink {
-        let sink = try FileSetSink(path: directory.file("disk"), files: Self.files, replacing: replacing)
+    private func sink(replacing: Bool = false, calls: SystemCalls = .live) throws -> FileSetSink {
+        let sink = try FileSetSink(path: directory.file("disk"), files: Self.files, replacing: replacing, calls: calls)
         for (index, file) in Self.files.enumerated() {
             try sink.write([UInt8(index) + 1], at: file.range.start.bytes + 1)
         }
@@ -56,6 +56,47 @@ import Testing
         #expect(directory.names == ["disk", "disk-1", "disk-2", "disk-9"])
         #expect(try contents(of: directory.file("disk")) == [0, 1, 0])
         #expect(try contents(of: directory.file("disk-9")) == [9, 9])
+    }
+
+    /// Each rename of a commit that replaces: three files are set aside, three appear.
+    @Test(arguments: 0..<6) func aReplacementThatFailsLeavesTheOldImageWhole(failing: Int) throws {
+        let old = ["disk", "disk-1", "disk-2"]
+        for (index, name) in old.enumerated() { _ = try directory.file(name, holding: [9, UInt8(index)]) }
+        let counter = Counter()
+        var calls = SystemCalls.live
+        let rename = calls.rename
+        calls.rename = { from, to, replacing in
+            guard counter.next() != failing else {
+                errno = EIO
+                return -1
+            }
+            return rename(from, to, replacing)
+        }
+        let error = #expect(throws: ImageError.self) { try sink(replacing: true, calls: calls).commit() }
+        #expect(error?.operation == "rename" && error?.systemError == EIO)
+        #expect(directory.names == old)
+        for (index, name) in old.enumerated() { #expect(try contents(of: directory.file(name)) == [9, UInt8(index)]) }
+    }
+
+    @Test func whatSomebodyElsePutInPlaceStaysAndTheOldFileIsNamed() throws {
+        let old = ["disk", "disk-1", "disk-2"]
+        for name in old { _ = try directory.file(name, holding: [9]) }
+        let taken = directory.file("disk-1")
+        var calls = SystemCalls.live
+        let (rename, counter) = (calls.rename, Counter())
+        calls.rename = { from, to, replacing in
+            let status = rename(from, to, replacing)
+            // All three are set aside.
+            if counter.next() == 2 { unsafe close(open(taken, O_CREAT | O_WRONLY, 0o600)) }
+            return status
+        }
+        let error = #expect(throws: ImageError.self) { try sink(replacing: true, calls: calls).commit() }
+        #expect(error?.code == .destinationExists)
+        #expect(error?.message.contains("'\(taken)' is now '") == true)
+        #expect(directory.names.filter { !$0.hasPrefix(".") } == old)
+        #expect(try contents(of: taken) == [])
+        let kept = try #require(directory.names.first { $0.hasSuffix(".kept") })
+        #expect(try contents(of: directory.file(kept)) == [9])
     }
 
     @Test func onlyListedFilesBesideTheImageAreOpened() throws {
