@@ -19,6 +19,10 @@ let settings: [SwiftSetting] = [
 let isFuzzing = Context.environment["LATHE_FUZZ"] == "1"
 let fuzzing: [SwiftSetting] = isFuzzing ? [.unsafeFlags(["-sanitize=fuzzer", "-parse-as-library"])] : []
 
+/// `scripts/test` sets it for the sanitizer: then there are only those targets that need none of the heavy packages, which take
+/// longer to build than all else together.
+let isEngineOnly = Context.environment["LATHE_ENGINE_ONLY"] == "1"
+
 func module(_ name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource] = []) -> Target {
     .target(name: name, dependencies: dependencies, resources: resources, swiftSettings: settings)
 }
@@ -196,6 +200,21 @@ let package = Package(
         tests("LatheServiceTests", ["lathe", "LatheTestSupport"], exclude: ["Peers"]),
     ]
 )
+
+/// Targets that bring the heavy packages in, and what is built on them.
+let outsideTheEngine: Set = [
+    "OSSClient", "OSSServer", "ECSServer", "ExportService", "LatheCommands", "lathe", "ECSServerTests", "ExportServiceTests",
+    "OSSClientTests", "OSSServerTests", "BenchTests", "LatheCommandsTests", "LatheServiceTests",
+]
+
+if isEngineOnly {
+    package.targets.removeAll { outsideTheEngine.contains($0.name) }
+    package.products.removeAll { outsideTheEngine.contains($0.name) }
+    package.dependencies.removeAll { dependency in
+        guard case .sourceControl(_, let location, _) = dependency.kind else { return false }
+        return !location.hasSuffix("swift-crypto")
+    }
+}
 
 if isFuzzing {
     package.targets.append(
