@@ -14,11 +14,14 @@ static const uint32_t lathe_ISAL_DEF_LVL2_LARGE = ISAL_DEF_LVL2_LARGE;
 // crc32c(address >> 16) of the hash table, and what stood there, be it the first position, is never found again. So the bytes
 // of about one unit in ten thousand depended on the address, which is another in every process.
 //
-// The slot is always slot 0 where the CRC's low bits are zero, and of any 2^15 blocks of 64 KiB in a row from a multiple of
-// 2 GiB that is so for exactly one: the CRC is linear, and maps the low 15 bits of the word onto its own.
+// So a stream is put where that is always the same slot: of any 2^15 blocks of 64 KiB in a row from a multiple of 2 GiB that is so
+// for exactly one, since the CRC is linear and maps the low 15 bits of the word onto its own.
 
 // As many bits as the longest hash has, that of level 2: IGZIP_LVL2_HASH_SIZE slots.
 enum { lathe_hash_bits = 15, lathe_block_bits = 16 };
+
+// Any but 0, which is that of four zeros: many units have them among their first bytes, and would become longer.
+enum { lathe_slot = 0x5A5A };
 
 // What the instruction crc32 makes of a word, beginning from zero.
 static inline uint32_t lathe_crc32c_of_word(uint32_t word) {
@@ -26,12 +29,12 @@ static inline uint32_t lathe_crc32c_of_word(uint32_t word) {
     return word;
 }
 
-// The slot of the hash table of a level that an address comes to; 0 for those that lathe_allocate_stream gives.
+// The slot that an address comes to, in a hash table of level 2; level 1 has its low bits.
 static inline uint32_t lathe_slot_of_address(const void *address) {
     return lathe_crc32c_of_word((uint32_t)((uintptr_t)address >> lathe_block_bits)) & ((1u << lathe_hash_bits) - 1);
 }
 
-// A stream at an address of slot 0; NULL where there is no memory. Takes 4 GiB of addresses, and no memory, while it looks.
+// A stream at an address of lathe_slot; NULL where there is no memory. Takes 4 GiB of addresses, and no memory, while it looks.
 static inline struct isal_zstream *lathe_allocate_stream(void) {
     const size_t run = (size_t)1 << (lathe_hash_bits + lathe_block_bits), size = sizeof(struct isal_zstream);
     const size_t length = 2 * run + ((size_t)2 << lathe_block_bits);
@@ -42,14 +45,14 @@ static inline struct isal_zstream *lathe_allocate_stream(void) {
     for (int bit = 0; bit < lathe_hash_bits; bit++) changes[bit] = lathe_crc32c_of_word(1u << bit);
     // In the order of a Gray code: one bit of the word changes at a time, and with it always the same bits of the CRC.
     uint32_t block = 0, crc = lathe_crc32c_of_word((uint32_t)((uintptr_t)first >> lathe_block_bits));
-    for (uint32_t step = 1; (crc & ((1u << lathe_hash_bits) - 1)) != 0 && step < 1u << lathe_hash_bits; step++) {
+    for (uint32_t step = 1; (crc & ((1u << lathe_hash_bits) - 1)) != lathe_slot && step < 1u << lathe_hash_bits; step++) {
         int bit = __builtin_ctz(step);
         block ^= 1u << bit;
         crc ^= changes[bit];
     }
     char *stream = first + ((size_t)block << lathe_block_bits);
     const size_t pages = (size + 4095) & ~(size_t)4095;
-    if (lathe_slot_of_address(stream) != 0 || mprotect(stream, pages, PROT_READ | PROT_WRITE) != 0) {
+    if (lathe_slot_of_address(stream) != lathe_slot || mprotect(stream, pages, PROT_READ | PROT_WRITE) != 0) {
         munmap(reserved, length);
         return NULL;
     }

@@ -19,7 +19,7 @@ internal import ImageModel
     init(_ compression: UnitCompression) throws(ImageError) {
         level = UInt32(compression.level)
         windowBits = UInt16(compression.windowBits)
-        // Where the stream lies must not show in its bytes: see there.
+        // Where the stream lies must not show in its bytes: see shim.h.
         guard let stream = unsafe lathe_allocate_stream() else { throw Self.outOfMemory(compression) }
         unsafe self.stream = stream
         let length = compression.level == 1 ? lathe_ISAL_DEF_LVL1_LARGE : lathe_ISAL_DEF_LVL2_LARGE
