@@ -203,8 +203,8 @@ let package = Package(
 
 /// Targets that bring the heavy packages in, and what is built on them.
 let outsideTheEngine: Set = [
-    "OSSClient", "OSSServer", "ECSServer", "ExportService", "LatheCommands", "lathe", "ECSServerTests", "ExportServiceTests",
-    "OSSClientTests", "OSSServerTests", "BenchTests", "LatheCommandsTests", "LatheServiceTests",
+    "OSSClient", "OSSServer", "ECSServer", "ExportService", "LatheCommands", "lathe", "ECSServerTests",
+    "ExportServiceTests", "OSSClientTests", "OSSServerTests", "BenchTests", "LatheCommandsTests", "LatheServiceTests",
 ]
 
 if isEngineOnly {
