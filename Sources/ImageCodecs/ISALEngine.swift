@@ -10,7 +10,7 @@ internal import ImageModel
     static let windowBits = 9...15
     static let version = "\(ISAL_MAJOR_VERSION).\(ISAL_MINOR_VERSION).\(ISAL_PATCH_VERSION)"
 
-    private let stream: UnsafeMutablePointer<isal_zstream>
+    private let memory: ISALStreamMemory
     /// `level_buf`, with room for the tokens of 64 KiB of content, so that a cluster of qcow2 is one block with codes of its own.
     private let workspace: UnsafeMutableBufferPointer<UInt8>
     private let level: UInt32
@@ -19,18 +19,14 @@ internal import ImageModel
     init(_ compression: UnitCompression) throws(ImageError) {
         level = UInt32(compression.level)
         windowBits = UInt16(compression.windowBits)
-        // Where the stream lies must not show in its bytes: see shim.h.
-        guard let stream = unsafe lathe_allocate_stream() else { throw Self.outOfMemory(compression) }
-        unsafe self.stream = stream
+        guard let memory = ISALStreamMemory() else { throw Self.outOfMemory(compression) }
+        self.memory = memory
         let length = compression.level == 1 ? lathe_ISAL_DEF_LVL1_LARGE : lathe_ISAL_DEF_LVL2_LARGE
         unsafe workspace = .allocate(capacity: Int(length))
         unsafe workspace.initialize(repeating: 0)
     }
 
-    deinit {
-        unsafe lathe_free_stream(stream)
-        unsafe workspace.deallocate()
-    }
+    deinit { unsafe workspace.deallocate() }
 
     func bound(_ length: Int) -> Int {
         // Where codes would not help it stores blocks of up to 65535 bytes, with five bytes in front of each.
@@ -38,6 +34,7 @@ internal import ImageModel
     }
 
     @unsafe func compress(_ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) -> Int? {
+        let stream = unsafe memory.stream
         unsafe isal_deflate_stateless_init(stream)
         // ISA-L only reads the input, though its prototype does not say const.
         let source = unsafe UnsafeMutableRawPointer(mutating: input.baseAddress)

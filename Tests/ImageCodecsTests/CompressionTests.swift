@@ -1,7 +1,8 @@
-import ImageCodecs
 import ImageModel
 import LatheTestSupport
 import Testing
+
+@testable import ImageCodecs
 
 /// Contents that compressors treat differently.
 enum CompressionSample {
@@ -62,6 +63,29 @@ enum CompressionSample {
             found.removeAll(keepingCapacity: true)
             _ = third.compress(unit.span, into: &found)
             try #require(found == expected)
+        }
+    }
+
+    /// However many there are, and whatever lies where they would be put first.
+    @Test func everyCompressorsStateIsAtAnAddressOfTheSameSlot() throws {
+        func allocate(_ count: Int, _ addresses: inout Set<UInt>) throws {
+            guard count > 0 else { return }
+            guard let memory = ISALStreamMemory() else {
+                throw ImageError(.limitExceeded, "no memory for number \(count)")
+            }
+            let address = UInt(bitPattern: unsafe memory.stream)
+            #expect(ISALStreamMemory.slot(of: address) == ISALStreamMemory.slot)
+            #expect(addresses.insert(address).inserted)
+            try allocate(count - 1, &addresses)
+        }
+        var addresses: Set<UInt> = []
+        try allocate(100, &addresses)
+        var generator = SeededGenerator(seed: 61)
+        for _ in 0..<1000 {
+            let start = UInt.random(in: 0..<1 << 16, using: &generator) << 31
+            let address = ISALStreamMemory.address(inRun: start)
+            #expect(address >= start && address < start + 1 << 31 && address % (64 << 10) == 0)
+            #expect(ISALStreamMemory.slot(of: address) == ISALStreamMemory.slot)
         }
     }
 
