@@ -116,7 +116,8 @@ public final class FileSetSink: MemberFilesSink {
             for path in paths.dropFirst().prefix(appeared) { try? FileRemoval.remove(path) }
             throw Self.restoring(kept, error)
         }
-        for (_, name) in kept { try FileRemoval.remove(name) }
+        // The new image stands, which an error would deny: an old file that can't be removed stays as after a kill.
+        for (_, name) in kept { try? FileRemoval.remove(name) }
     }
 
     /// Gives files that were set aside their names back, and answers the error with the names of those that couldn't have them.
