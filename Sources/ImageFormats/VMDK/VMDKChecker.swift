@@ -160,11 +160,10 @@ public enum VMDKChecker: ImageChecker {
                     + "that reads the stream from its start would lose its way", at: start)
         }
         try check(.grainDirectory, beforeSector: tables.directoryOffset, "the grain directory")
-        try tables.forEachDirectoryEntry(of: 0..<tables.tableCount, in: source) { (index, entry) throws(ImageError) in
-            if entry != 0, isHeld(tables.tableRange(entry), in: source) {
+        try tables.forEachNamedTable(in: source) { (index, entry) throws(ImageError) in
+            if isHeld(tables.tableRange(entry), in: source) {
                 try check(.grainTable, beforeSector: UInt64(entry), "grain table \(index)")
             }
-            return true
         }
     }
 }

@@ -62,8 +62,7 @@ struct VMDKGrainCheck {
         var empty = VMDKEmptyTables()
         var visits = VMDKTableVisits()
         var previousTable: UInt64 = 0
-        try tables.forEachDirectoryEntry(of: 0..<tables.tableCount, in: source) { (index, entry) throws(ImageError) in
-            guard entry != 0 else { return true }
+        try tables.forEachNamedTable(in: source) { (index, entry) throws(ImageError) in
             let range = tables.tableRange(entry)
             guard range.end.bytes <= source.length else {
                 report.add(
@@ -71,7 +70,7 @@ struct VMDKGrainCheck {
                     "grain table \(index) at sector \(entry) lies past the file's end at byte \(source.length)",
                     at: tables.directoryEntryOffset(index),
                     guest: GuestOffset(index * tables.entriesPerTable * tables.grainLength))
-                return true
+                return
             }
             if visits.isFirst(range), try !empty.contains(range, of: source) {
                 let grains = tables.grains(ofTable: index)
@@ -82,7 +81,6 @@ struct VMDKGrainCheck {
                 }
             }
             noteTable(range, previousTable: &previousTable)
-            return true
         }
     }
 
@@ -172,11 +170,11 @@ struct VMDKGrainCheck {
     ) throws(ImageError) {
         var empty = VMDKEmptyTables()
         var visits = VMDKTableVisits()
-        try tables.forEachDirectoryEntry(of: 0..<tables.tableCount, in: source) { (index, entry) throws(ImageError) in
+        try tables.forEachNamedTable(in: source) { (index, entry) throws(ImageError) in
             let range = tables.tableRange(entry)
-            guard entry != 0, range.end.bytes <= source.length, visits.isFirst(range),
+            guard range.end.bytes <= source.length, visits.isFirst(range),
                 try !empty.contains(range, of: source)
-            else { return true }
+            else { return }
             let grains = tables.grains(ofTable: index)
             let entries = try tables.entries(of: grains, directoryEntry: entry, in: source)
             for (step, grainEntry) in entries.enumerated() where grainEntry != 0 {
@@ -186,7 +184,6 @@ struct VMDKGrainCheck {
                 let place = range.start + UInt64(step) * VMDKTables.entryLength
                 try body(grains.lowerBound + UInt64(step), sector, place)
             }
-            return true
         }
     }
 
@@ -200,13 +197,12 @@ struct VMDKGrainCheck {
             if directoryEnd > layout.overHead {
                 body(set.directoryOffset..<directoryEnd, FileOffset(set.directoryOffset * sectorSize))
             }
-            try set.forEachDirectoryEntry(of: 0..<set.tableCount, in: source) { (index, entry) throws(ImageError) in
+            try set.forEachNamedTable(in: source) { (index, entry) throws(ImageError) in
                 let range = set.tableRange(entry)
-                if entry != 0, range.end.bytes <= source.length {
+                if range.end.bytes <= source.length {
                     let end = range.end.bytes.dividedRoundingUp(by: sectorSize)
                     if end > layout.overHead { body(UInt64(entry)..<end, set.directoryEntryOffset(index)) }
                 }
-                return true
             }
         }
     }
@@ -218,15 +214,13 @@ struct VMDKGrainCheck {
         var window: UInt64 = 0
         while window < slotCount {
             var used = UsageWindow(start: window, limit: slotCount)
-            try tables.forEachDirectoryEntry(of: 0..<tables.tableCount, in: source) {
-                (index, entry) throws(ImageError) in
-                if entry != 0, used.claim(UInt64(entry) / tableSectors) == .alreadyClaimed {
+            try tables.forEachNamedTable(in: source) { (index, entry) throws(ImageError) in
+                if used.claim(UInt64(entry) / tableSectors) == .alreadyClaimed {
                     report.add(
                         .corruption, "grain table \(index) is at sector \(entry), where another table is already",
                         at: tables.directoryEntryOffset(index),
                         guest: GuestOffset(index * tables.entriesPerTable * tables.grainLength))
                 }
-                return true
             }
             window += UsageWindow.capacity
         }

@@ -112,6 +112,27 @@ struct VMDKTables: Hashable, Sendable {
         }
     }
 
+    /// Hands out the entries of the directory that name a table, in order; what is a hole of the file is passed over.
+    ///
+    /// A directory may say tens of millions of tables in a file that has none of them.
+    func forEachNamedTable(in source: any ImageSource, _ body: (UInt64, UInt32) throws(ImageError) -> Void)
+        throws(ImageError)
+    {
+        let start = directoryEntryOffset(0)
+        var index: UInt64 = 0
+        while index < tableCount,
+            let data = try source.nextData(from: directoryEntryOffset(index), limit: directoryEntryOffset(tableCount))
+        {
+            let end = min(tableCount, (data.end - start).dividedRoundingUp(by: Self.entryLength))
+            let first = max(index, (data.start - start) / Self.entryLength)
+            try forEachDirectoryEntry(of: first..<end, in: source) { (index, entry) throws(ImageError) in
+                if entry != 0 { try body(index, entry) }
+                return true
+            }
+            index = end
+        }
+    }
+
     /// The directory's entries of some tables.
     func directoryEntries(of tables: Range<UInt64>, in source: any ImageSource) throws(ImageError) -> [UInt32] {
         let start = directoryEntryOffset(tables.lowerBound)
