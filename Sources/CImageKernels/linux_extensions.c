@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 const int lathe_O_TMPFILE = O_TMPFILE;
+const int lathe_F_SETPIPE_SZ = F_SETPIPE_SZ;
 const int lathe_SEEK_DATA = SEEK_DATA;
 const int lathe_SEEK_HOLE = SEEK_HOLE;
 

@@ -16,7 +16,14 @@ final class ScratchFile: Sendable {
         }
         var generator = SystemRandomNumberGenerator()
         let path = "\(directory)/lathe-\(getpid())-\(UInt64.random(in: 0...UInt64.max, using: &generator))"
-        descriptor = try FileDescriptor(path: path, flags: O_RDWR | O_CREAT | O_EXCL, mode: 0o600)
+        do throws(ImageError) {
+            descriptor = try FileDescriptor(path: path, flags: O_RDWR | O_CREAT | O_EXCL, mode: 0o600)
+        } catch {
+            throw ImageError(
+                error.code,
+                "\(error.message): no temporary file can be made there; set TMPDIR to a directory that has room",
+                path: directory, operation: error.operation, systemError: error.systemError)
+        }
         unsafe unlink(path)
     }
 

@@ -20,6 +20,16 @@ public enum FormatCatalog {
         }
     }
 
+    /// Whether an image can be written of a disk whose size is known last.
+    ///
+    /// - Throws: `invalid-option` for an option that the format does not have.
+    public static func takesSizeLast(_ format: ImageFormat, options: FormatOptions) throws(ImageError) -> Bool {
+        // A size that every format has room for, with any of its options.
+        let size: UInt64 = 1 << 20
+        let parameters = EncoderParameters(contentLength: size, virtualSize: size, isSizeKnown: false)
+        return try encoder(for: format, parameters: parameters, options: options).takesSizeLast
+    }
+
     /// What an image of these options has to be read as: a raw disk in a package is a raw file no more.
     public static func writtenFormat(of format: ImageFormat, options: FormatOptions) -> ImageFormat {
         guard format == .raw else { return format }

@@ -2,10 +2,13 @@ public import ImageModel
 
 /// What every encoder is told of the disk before its first unit.
 public struct EncoderParameters: Hashable, Sendable {
-    /// The disk's size in bytes, a multiple of 512.
+    /// The disk's size in bytes, a multiple of 512; the most that it may be where it is not known.
     public var virtualSize: UInt64
     /// The guest bytes that the source has: a raw file may end inside its last sector, and the rest of the sector is zero.
     public var contentLength: UInt64
+    /// Whether the two are known before the first unit; else only an encoder that `takesSizeLast` can be had, and is told by
+    /// `settle`.
+    public var isSizeKnown: Bool
     /// The time that a format records, in seconds since 1970-01-01 UTC.
     public var timestamp: UInt64
     /// What the content comes to, where that is known before the first unit; a format whose head names it then hands out the head
@@ -23,9 +26,10 @@ public struct EncoderParameters: Hashable, Sendable {
     public static let defaultFileName = "disk"
 
     public init(
-        contentLength: UInt64, virtualSize: UInt64, timestamp: UInt64 = defaultTimestamp,
+        contentLength: UInt64, virtualSize: UInt64, isSizeKnown: Bool = true, timestamp: UInt64 = defaultTimestamp,
         identity: ContentIdentity? = nil, fileName: String = defaultFileName
     ) {
+        self.isSizeKnown = isSizeKnown
         self.contentLength = contentLength
         self.virtualSize = virtualSize
         self.timestamp = timestamp
@@ -38,7 +42,7 @@ public struct EncoderParameters: Hashable, Sendable {
 public enum UnitStorage: Hashable, Sendable {
     /// As they are, zeros within a unit left as holes where the sink has them.
     case plain
-    /// Compressed, each unit on its own and whole (the last one padded with zeros, or ended at `contentEnd`).
+    /// Compressed, each unit on its own and whole (the last one padded with zeros, unless the encoder `cutsLastUnit`).
     case compressed(UnitCompression)
 
     /// The most bytes that a unit can take in the file.
@@ -79,8 +83,12 @@ public protocol ImageEncoder: Sendable {
     /// end reads as zero. nil where it is the source's.
     var writtenSize: UInt64? { get }
 
-    /// Where the last of the units that are compressed ends, in guest bytes; nil where it is as long as the others.
-    var contentEnd: UInt64? { get }
+    /// Whether the last of the units that are compressed ends with the guest bytes that the source has; else it is as long as the
+    /// others.
+    var cutsLastUnit: Bool { get }
+
+    /// Whether the size of the disk shows in nothing that is placed or handed out before `finish`.
+    var takesSizeLast: Bool { get }
 
     /// Settles where the bytes of a unit go.
     ///
@@ -105,6 +113,11 @@ public protocol ImageEncoder: Sendable {
     /// called. Starts are multiples of `MemberFile.alignment`; no two files touch.
     var files: [MemberFile] { get }
 
+    /// Takes the disk's size after the last unit, and before `finish`: what the parameters said, where that was known.
+    ///
+    /// - Throws: `limit-exceeded` for a disk too large.
+    mutating func settle(contentLength: UInt64, virtualSize: UInt64) throws(ImageError)
+
     /// Hands out the rest of the metadata, after the last unit.
     ///
     /// - Returns: the length of the file in bytes; of several, where the last of them ends in the address space.
@@ -113,7 +126,9 @@ public protocol ImageEncoder: Sendable {
 
 extension ImageEncoder {
     public var recordsIdentity: Bool { true }
-    public var contentEnd: UInt64? { nil }
+    public var cutsLastUnit: Bool { false }
+    public var takesSizeLast: Bool { false }
+    public mutating func settle(contentLength: UInt64, virtualSize: UInt64) throws(ImageError) {}
     public var goesForward: Bool { false }
     public var writtenSize: UInt64? { nil }
     public var files: [MemberFile] { [] }

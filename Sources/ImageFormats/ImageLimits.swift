@@ -1,3 +1,5 @@
+internal import ImageModel
+
 /// Bounds on numbers that an image says: more is refused, whatever else may be right.
 ///
 /// All of them stand here, by format, under the names that their sources give them. What is derived from a format's own arithmetic,
@@ -5,6 +7,8 @@
 public enum ImageLimits {
     /// A disk, in bytes: what offsets of files hold on every system (`off_t`).
     public static let virtualSize = UInt64(Int64.max)
+    /// A raw file, in bytes: the whole sectors of the largest disk.
+    public static let rawLength = virtualSize / sectorSize * sectorSize
     /// Images in a chain of backing files or parents; longer ones are not made, and each costs a look at its tables.
     public static let chainDepth = 64
     /// A compressed unit when it is inflated, in bytes: four times the largest cluster of qcow2, and each thread needs as much.

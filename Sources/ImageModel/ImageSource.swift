@@ -5,8 +5,11 @@ public protocol ImageSource: Sendable {
     /// What error messages call it: a path, as a rule.
     var name: String { get }
 
-    /// Its length in bytes.
+    /// Its length in bytes; while it is not known, the most that it may be.
     var length: UInt64 { get }
+
+    /// Whether the length is known: that of a pipe is when its end has come.
+    var isLengthKnown: Bool { get }
 
     /// What tells this state of the bytes from another, as far as that is known without reading them: a file's time of change,
     /// an object's tag; nil where nothing does.
@@ -92,6 +95,7 @@ extension ImageSource {
 
     public func requireUnchanged() throws(ImageError) {}
 
+    public var isLengthKnown: Bool { true }
     public var revision: String? { nil }
     public var files: [any ImageSource] { [self] }
     public var identity: FileIdentity? { nil }

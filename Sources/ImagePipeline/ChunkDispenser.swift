@@ -14,7 +14,7 @@ struct ChunkDispenser: Sendable {
     private var walk: ExtentWalk
     private var current: MappedExtent?
     private let chunkSize: UInt64
-    private let virtualSize: UInt64
+    private let image: DiskImage
     private let skippingZeros: Bool
     private var position: UInt64 = 0
     private var ticket: UInt64 = 0
@@ -25,7 +25,7 @@ struct ChunkDispenser: Sendable {
     init(_ image: DiskImage, chunkSize: UInt64, skippingZeros: Bool = true) {
         walk = ExtentWalk(image)
         self.chunkSize = chunkSize
-        virtualSize = image.virtualSize
+        self.image = image
         self.skippingZeros = skippingZeros
     }
 
@@ -35,16 +35,20 @@ struct ChunkDispenser: Sendable {
             guard let first = try nextStored() else { return nil }
             position = first.range.start.bytes.roundedDown(toMultipleOf: chunkSize)
         }
-        guard position < virtualSize else { return nil }
-        let range = GuestRange(position, length: min(chunkSize, virtualSize - position))
-        var chunk = Chunk(ticket: ticket, range: range, extents: [])
+        guard position < image.virtualSize else { return nil }
+        let range = GuestRange(position, length: min(chunkSize, image.virtualSize - position))
+        var extents: [MappedExtent] = []
         while let extent = try nextStored(), extent.range.start < range.end {
             let inside = extent.prefix(range.end - extent.range.start)
-            chunk.extents.append(inside)
+            extents.append(inside)
             current = inside.range.length < extent.range.length ? extent.dropping(inside.range.length) : nil
         }
+        // The walk has gone beyond the chunk: where the disk's size is learned on the way, it is known now if this is the last one.
+        guard position < image.virtualSize else { return nil }
+        let length = min(range.length, image.virtualSize - position)
+        let chunk = Chunk(ticket: ticket, range: GuestRange(position, length: length), extents: extents)
         ticket += 1
-        position = range.end.bytes
+        position = chunk.range.end.bytes
         return chunk
     }
 

@@ -38,7 +38,7 @@ extension DiskImage {
         let pass = ContentPass(self, selection, length: length, counter: CRC64Sum(), work)
         let (sum, digests) = try pass.run()
         var checksums = Checksums(crc64ecma: sum.checksum(length: length))
-        digests?.finish(&checksums)
+        digests?.finish(&checksums, length: length)
         return checksums
     }
 }

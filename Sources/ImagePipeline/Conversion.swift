@@ -49,8 +49,15 @@ public struct Conversion: Sendable {
     public func makeEncoder() throws(ImageError) -> any ImageEncoder {
         try work.validate()
         let parameters = EncoderParameters(
-            contentLength: image.reader.contentLength, virtualSize: image.virtualSize, timestamp: timestamp,
-            identity: identity, fileName: fileName)
+            contentLength: image.reader.contentLength, virtualSize: image.virtualSize,
+            isSizeKnown: image.source.isLengthKnown, timestamp: timestamp, identity: identity, fileName: fileName)
+        let mayBegin = parameters.isSizeKnown ? true : try FormatCatalog.takesSizeLast(format, options: options)
+        guard mayBegin else {
+            throw ImageError(
+                .unsupported,
+                "the size of the disk is not known yet, and a \(format.rawValue) of these options begins with it; save the "
+                    + "source to a file first", path: image.file.name)
+        }
         let encoder = try FormatCatalog.encoder(for: format, parameters: parameters, options: options)
         guard !checksums.isEmpty || !encoder.recordsIdentity else {
             throw ImageError(
@@ -177,9 +184,7 @@ private final class ConversionRun: Sendable {
     let chunkSize: UInt64
     let unitSize: UInt64
     let storage: UnitStorage
-    private let contentEnd: UInt64?
-    /// Of the image, which an option may have rounded up.
-    private let virtualSize: UInt64
+    private let cutsLastUnit: Bool
     /// nil where nothing is shared with the source.
     private let cloning: SourceCloning?
     private let dispenser: Mutex<ChunkDispenser>
@@ -195,8 +200,7 @@ private final class ConversionRun: Sendable {
         self.cloning = cloning
         unitSize = encoder.unitSize
         storage = encoder.storage
-        contentEnd = encoder.contentEnd
-        virtualSize = encoder.writtenSize ?? conversion.image.virtualSize
+        cutsLastUnit = encoder.cutsLastUnit
         chunkSize = max(conversion.image.chunkSize(conversion.work.chunkSize), encoder.unitSize)
         // A chunk of which nothing is read costs only its turn: the fewer, the better.
         let chunks = ConversionWorker.readsLate(conversion, cloning: cloning) ? max(1, (64 << 20) / chunkSize) : 1
@@ -204,8 +208,10 @@ private final class ConversionRun: Sendable {
             ChunkDispenser(
                 conversion.image, chunkSize: chunkSize * chunks, skippingZeros: conversion.sparsePolicy != .noHoles))
         self.encoder = Mutex(encoder)
-        digests = OrderedDigests(conversion.checksums, length: virtualSize)
-        conversion.work.progress?.begin(total: conversion.image.virtualSize)
+        digests = OrderedDigests(
+            conversion.checksums, length: encoder.writtenSize ?? conversion.image.virtualSize)
+        conversion.work.progress?.begin(
+            total: conversion.image.source.isLengthKnown ? conversion.image.virtualSize : 0)
     }
 
     /// One worker's life: take a chunk, scan it, wait for its turn to place it, write it; until there are no more.
@@ -213,7 +219,7 @@ private final class ConversionRun: Sendable {
         do throws(ImageError) {
             var worker = try ConversionWorker(
                 conversion, chunkSize: chunkSize, unitSize: unitSize, storage: storage,
-                contentEnd: contentEnd, cloning: cloning)
+                cutsLastUnit: cutsLastUnit, cloning: cloning)
             while !failure.isSet, let chunk = try dispenser.withLock({ (it) throws(ImageError) in try it.next() }) {
                 try conversion.work.requireGoingOn()
                 try worker.scan(chunk)
@@ -256,12 +262,17 @@ private final class ConversionRun: Sendable {
             throw error
         }
         try conversion.image.source.requireUnchanged()
+        let image = conversion.image
+        let virtualSize = try encoder.withLock { (encoder) throws(ImageError) in
+            try encoder.settle(contentLength: image.reader.contentLength, virtualSize: image.virtualSize)
+            return encoder.writtenSize ?? image.virtualSize
+        }
         var totals = totals.withLock { $0 }
         totals.isCounting = !conversion.checksums.isEmpty
         let fingerprint = totals.content.checksum(length: virtualSize)
         try conversion.requireIdentity(ContentIdentity(fingerprint: fingerprint, virtualSize: virtualSize))
         var content = Checksums(crc64ecma: fingerprint)
-        digests?.finish(&content)
+        digests?.finish(&content, length: virtualSize)
         var segments: [MetadataSegment] = []
         let length = try encoder.withLock { (encoder) throws(ImageError) in
             try encoder.finish(
@@ -278,7 +289,7 @@ private final class ConversionRun: Sendable {
         } else {
             try sink.finish(length: length)
         }
-        conversion.work.progress?.reach(GuestOffset(conversion.image.virtualSize))
+        conversion.work.progress?.end(total: image.virtualSize)
         return result(totals, content, virtualSize: virtualSize, length: length, files)
     }
 

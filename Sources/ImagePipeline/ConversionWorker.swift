@@ -16,8 +16,8 @@ struct ConversionWorker: ~Copyable {
         conversion.trustsHoles && conversion.checksums.isEmpty && cloning != nil
     }
 
-    /// Where the guest's bytes end: before the virtual size for a raw file that ends inside a sector.
-    private let contentLength: UInt64
+    private let reader: any ImageReader
+    private let cutsLastUnit: Bool
     private var content: ChunkContent
     private var compressor: UnitCompressor?
     private var plan: WritePlan
@@ -28,22 +28,23 @@ struct ConversionWorker: ~Copyable {
 
     /// - Parameters:
     ///   - chunkSize: of the chunks that are read whole.
-    ///   - contentEnd: where the last compressed unit ends; nil where it is whole.
+    ///   - cutsLastUnit: whether the last compressed unit ends with the content.
     ///   - cloning: nil where the sink can't clone.
     init(
-        _ conversion: Conversion, chunkSize: UInt64, unitSize: UInt64, storage: UnitStorage, contentEnd: UInt64?,
+        _ conversion: Conversion, chunkSize: UInt64, unitSize: UInt64, storage: UnitStorage, cutsLastUnit: Bool,
         cloning: SourceCloning?
     ) throws(ImageError) {
         policy = conversion.sparsePolicy
         trustsHoles = conversion.trustsHoles
         totals.isCounting = !conversion.checksums.isEmpty
         readsLate = Self.readsLate(conversion, cloning: cloning)
-        contentLength = conversion.image.reader.contentLength
+        reader = conversion.image.reader
+        self.cutsLastUnit = cutsLastUnit
         content = ChunkContent(conversion.image, chunkSize: chunkSize, unitSize: unitSize)
-        plan = WritePlan(unitSize: unitSize, contentLength: contentLength, writtenBelow: policy.writtenBelow)
+        plan = WritePlan(unitSize: unitSize, writtenBelow: policy.writtenBelow)
         sharing = cloning.map { ClonePlan(blockSize: $0.blockSize, unitSize: unitSize) }
         if case .compressed(let compression) = storage {
-            compressor = try UnitCompressor(compression, unitSize: unitSize, contentEnd: contentEnd)
+            compressor = try UnitCompressor(compression, unitSize: unitSize)
         }
     }
 
@@ -57,8 +58,14 @@ struct ConversionWorker: ~Copyable {
         if policy == .noHoles { content.keepAll(upTo: GuestOffset(min(chunk.range.end.bytes, contentLength))) }
         guard compressor != nil else { return }
         try countContent()
-        try compressor?.compress(content)
+        let contentEnd = cutsLastUnit ? contentLength : nil
+        try compressor?.compress(content, upTo: contentEnd)
     }
+
+    /// Where the guest's bytes end: before the virtual size for a raw file that ends inside a sector.
+    ///
+    /// Where the source learns it while it is read, it is known with the last chunk that has content.
+    private var contentLength: UInt64 { reader.contentLength }
 
     private mutating func countContent() throws(ImageError) {
         guard totals.isCounting else { return }
@@ -89,7 +96,7 @@ struct ConversionWorker: ~Copyable {
         plan.removeAll()
         segments.removeAll(keepingCapacity: true)
         if compressor == nil {
-            try plan.place(content.pieces, with: &encoder, metadata: &segments)
+            try plan.place(content.pieces, upTo: reader.contentLength, with: &encoder, metadata: &segments)
         } else {
             try compressor?.place(with: &encoder, metadata: &segments)
         }

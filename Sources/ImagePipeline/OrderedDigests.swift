@@ -70,7 +70,9 @@ final class OrderedDigests: Sendable {
     func stop() { turnstile.stop() }
 
     /// Puts what was asked for into `checksums`, when all chunks have been taken.
-    func finish(_ checksums: inout Checksums) {
+    ///
+    /// - Parameter length: of the content in bytes; at the beginning, the most that it may be could be known.
+    func finish(_ checksums: inout Checksums, length: UInt64) {
         state.withLock { state in
             state.skipZeros(upTo: length)
             checksums.sha256 = state.plain?.hexadecimal()

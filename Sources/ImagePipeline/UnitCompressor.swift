@@ -20,23 +20,21 @@ struct UnitCompressor: ~Copyable {
 
     private var compressor: Compressor
     private let unitSize: UInt64
-    /// Where the last unit ends.
-    private let contentEnd: UInt64
     private var units: [Unit] = []
     private var writes: [Write] = []
     /// What the chunk's units were compressed to, one behind the other.
     private var stored: [UInt8] = []
 
-    /// - Parameter contentEnd: nil where the last unit is as long as the others.
     /// - Throws: `unsupported` for a method that the library does not write; `invalid-option` for the level.
-    init(_ compression: UnitCompression, unitSize: UInt64, contentEnd: UInt64?) throws(ImageError) {
+    init(_ compression: UnitCompression, unitSize: UInt64) throws(ImageError) {
         compressor = try Compressor(compression)
         self.unitSize = unitSize
-        self.contentEnd = contentEnd ?? .max
     }
 
     /// Compresses every unit that the content's pieces touch; the gaps between them have been filled with zeros.
-    mutating func compress(_ content: borrowing ChunkContent) throws(ImageError) {
+    ///
+    /// - Parameter contentEnd: where the last unit of the disk ends, in guest bytes; nil where it is as long as the others.
+    mutating func compress(_ content: borrowing ChunkContent, upTo contentEnd: UInt64?) throws(ImageError) {
         units.removeAll(keepingCapacity: true)
         stored.removeAll(keepingCapacity: true)
         var next: UInt64 = 0
@@ -45,7 +43,7 @@ struct UnitCompressor: ~Copyable {
             next = max(next, piece.start.bytes / unitSize)
             while next <= last {
                 let start = next * unitSize
-                let range = GuestRange(start, length: min(unitSize, contentEnd - start))
+                let range = GuestRange(start, length: min(unitSize, (contentEnd ?? .max) - start))
                 let first = stored.count
                 let count = try content.withBytes(of: range) { (bytes) throws(ImageError) in
                     compressor.compress(bytes, into: &stored)

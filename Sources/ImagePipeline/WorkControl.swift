@@ -8,7 +8,7 @@ public final class WorkProgress: Sendable {
 
     public init() {}
 
-    /// Guest bytes in all.
+    /// Guest bytes in all; 0 while that is not known.
     public var total: UInt64 { totalBytes.load(ordering: .relaxed) }
     /// Guest bytes that are through, zeros included.
     public var done: UInt64 { doneBytes.load(ordering: .relaxed) }
@@ -16,6 +16,12 @@ public final class WorkProgress: Sendable {
     func begin(total: UInt64) {
         totalBytes.store(total, ordering: .relaxed)
         doneBytes.store(0, ordering: .relaxed)
+    }
+
+    /// All is through, and it is known what that was.
+    func end(total: UInt64) {
+        totalBytes.store(total, ordering: .relaxed)
+        doneBytes.store(total, ordering: .relaxed)
     }
 
     func reach(_ guest: GuestOffset) { doneBytes.max(guest.bytes, ordering: .relaxed) }

@@ -12,21 +12,22 @@ struct WritePlan: Sendable {
     private(set) var writes: [PlacedRange] = []
 
     private let unitSize: UInt64
-    private let contentLength: UInt64
     /// Runs of zeros inside a unit that are shorter than this are written.
     private let writtenBelow: UInt64
 
-    init(unitSize: UInt64, contentLength: UInt64, writtenBelow: UInt64) {
+    init(unitSize: UInt64, writtenBelow: UInt64) {
         self.unitSize = unitSize
-        self.contentLength = contentLength
         self.writtenBelow = writtenBelow
     }
 
     mutating func removeAll() { writes.removeAll(keepingCapacity: true) }
 
     /// Plans the writes of ascending pieces; the units of a chunk are all in one call.
+    ///
+    /// - Parameter contentLength: where the guest's bytes end; no zeros are written behind that.
     mutating func place(
-        _ pieces: [GuestRange], with encoder: inout any ImageEncoder, metadata: inout [MetadataSegment]
+        _ pieces: [GuestRange], upTo contentLength: UInt64, with encoder: inout any ImageEncoder,
+        metadata: inout [MetadataSegment]
     ) throws(ImageError) {
         var unit = UInt64.max
         var unitPlace = FileOffset(0)
@@ -36,7 +37,7 @@ struct WritePlan: Sendable {
             var start = piece.start.bytes
             while start < piece.end.bytes {
                 if unit != start / unitSize {
-                    if unit != .max { writeZeros(position, upTo: unitEnd(unit), unit, unitPlace) }
+                    if unit != .max { writeZeros(position, upTo: unitEnd(unit, contentLength), unit, unitPlace) }
                     unit = start / unitSize
                     unitPlace = try encoder.place(unit: unit, storedLength: unitSize, metadata: &metadata)
                     position = unit * unitSize
@@ -48,10 +49,12 @@ struct WritePlan: Sendable {
                 start = end
             }
         }
-        if unit != .max { writeZeros(position, upTo: unitEnd(unit), unit, unitPlace) }
+        if unit != .max { writeZeros(position, upTo: unitEnd(unit, contentLength), unit, unitPlace) }
     }
 
-    private func unitEnd(_ unit: UInt64) -> UInt64 { min((unit + 1) * unitSize, contentLength) }
+    private func unitEnd(_ unit: UInt64, _ contentLength: UInt64) -> UInt64 {
+        min((unit + 1) * unitSize, contentLength)
+    }
 
     /// Writes a run of zeros within a placed unit, where it is too short for a hole.
     private mutating func writeZeros(_ start: UInt64, upTo end: UInt64, _ unit: UInt64, _ place: FileOffset) {

@@ -111,10 +111,15 @@ final class ProgressReporter: Sendable {
             if let text = try? Rendering.json(line, pretty: false) { Rendering.note(text) }
             return
         }
-        let share = total == 0 ? 1 : Double(done) / Double(total)
-        let filled = Int(share * Double(Self.barWidth))
-        let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: Self.barWidth - filled)
-        var text = "\r[\(bar)] \(Rendering.fixed(share * 100, digits: 1))%  \(Rendering.size(done))"
+        var text = "\r"
+        // Nobody knows how much of a pipe is left.
+        if total > 0 || done == 0 {
+            let share = total == 0 ? 1 : Double(done) / Double(total)
+            let filled = Int(share * Double(Self.barWidth))
+            let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: Self.barWidth - filled)
+            text += "[\(bar)] \(Rendering.fixed(share * 100, digits: 1))%  "
+        }
+        text += Rendering.size(done)
         if let transfer { text += sentText(transfer, elapsed) }
         if let left = left(done, total, elapsed) { text += ", \(Rendering.fixed(left, digits: 0)) s left" }
         Rendering.write(toStandardError: text + "   ")

@@ -14,23 +14,28 @@ func makePipe() throws -> (reading: Int32, writing: Int32) {
     return (ends[0], ends[1])
 }
 
-@Suite struct PipeSpoolTests {
-    /// Writes bytes to a pipe in pieces of seeded lengths, and spools the other end.
-    private func spool(_ content: [UInt8], seed: UInt64, pieces: ClosedRange<Int>) throws -> FileSource {
-        let ends = try makePipe()
-        BackgroundThread.start {
-            var generator = SeededGenerator(seed: seed)
-            var done = 0
-            while done < content.count {
-                let length = min(content.count - done, Int.random(in: pieces, using: &generator))
-                let count = unsafe write(ends.writing, Array(content[done..<done + length]), length)
-                guard count > 0 else { break }
-                done += count
-            }
-            close(ends.writing)
+/// A pipe to which bytes are written in pieces of seeded lengths: the end to be read and closed.
+func makePipe(carrying content: [UInt8], seed: UInt64, pieces: ClosedRange<Int>) throws -> Int32 {
+    let ends = try makePipe()
+    BackgroundThread.start {
+        var generator = SeededGenerator(seed: seed)
+        var done = 0
+        while done < content.count {
+            let length = min(content.count - done, Int.random(in: pieces, using: &generator))
+            let count = unsafe write(ends.writing, Array(content[done..<done + length]), length)
+            guard count > 0 else { break }
+            done += count
         }
-        defer { close(ends.reading) }
-        return try PipeSpool.spool(ends.reading, name: "standard input") {}
+        close(ends.writing)
+    }
+    return ends.reading
+}
+
+@Suite struct PipeSpoolTests {
+    private func spool(_ content: [UInt8], seed: UInt64, pieces: ClosedRange<Int>) throws -> FileSource {
+        let reading = try makePipe(carrying: content, seed: seed, pieces: pieces)
+        defer { close(reading) }
+        return try PipeSpool.spool(reading, name: "standard input") {}
     }
 
     @Test(arguments: [0, 1, 511, 65_535, 65_536, 65_537, 131_072, 300_001]) func everyLengthArrivesWhole(length: Int)

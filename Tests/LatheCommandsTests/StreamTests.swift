@@ -51,6 +51,32 @@ import Testing
         #expect(made.status == 0, "\(made.testDescription)")
     }
 
+    /// A temporary file is made only where the format begins with what is known last of a pipe.
+    @Test(arguments: OutputVariant.all) func aPipeIsSpooledOnlyWhereTheFormatNeedsIt(variant: OutputVariant) throws {
+        let made = try shell(
+            """
+            cat "$2" | TMPDIR=/nonexistent "$1" convert -q -f raw \(variant.arguments.joined(separator: " ")) - "$3"
+            """, source, directory.file("piped"))
+        if ["raw", "vhd-fixed", "raw.gz", "raw.zst"].contains(variant.name) {
+            #expect(made.status == 0, "\(made.testDescription)")
+        } else {
+            #expect(made.status == 1 && made.errors.contains("/nonexistent") && made.errors.contains("TMPDIR"))
+        }
+    }
+
+    @Test func thePipesSizeIsInTheManifestAndTheProgress() throws {
+        let made = try shell(
+            """
+            set -e -o pipefail
+            "$1" convert -q -f raw -O raw.zst --manifest "$4" "$2" "$3"
+            cat "$2" | "$1" convert -f raw -O raw.zst --manifest "$5" --overwrite --progress json - "$3"
+            cmp "$4" "$5"
+            """, source, directory.file("image"), directory.file("manifest"), directory.file("piped-manifest"))
+        #expect(made.status == 0, "\(made.testDescription)")
+        let length = try (Data(contentsOf: URL(filePath: source)).count + 511) / 512 * 512
+        #expect(made.errors.contains("\"done\":\(length)") && made.errors.contains("\"total\":\(length)"))
+    }
+
     @Test func anEmptyPipeIsAnEmptyDisk() throws {
         let image = directory.file("image.qcow2")
         #expect(try lathe("convert", "-f", "raw", "-O", "qcow2", "-", image).status == 0)

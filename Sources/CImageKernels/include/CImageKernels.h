@@ -12,6 +12,7 @@
 
 // What Linux has and the C library only shows to those who ask for GNU extensions.
 extern const int lathe_O_TMPFILE;
+extern const int lathe_F_SETPIPE_SZ;
 extern const int lathe_SEEK_DATA;
 extern const int lathe_SEEK_HOLE;
 

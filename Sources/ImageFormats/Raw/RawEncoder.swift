@@ -7,9 +7,10 @@ public struct RawEncoder: ImageEncoder {
     public let storage = UnitStorage.plain
     public let recordsIdentity = false
     public let goesForward = true
+    public let takesSizeLast = true
     public let options: [String: String] = [:]
 
-    private let length: UInt64
+    private var length: UInt64
     /// How many units are behind: one more than the last that was placed.
     private var passedUnits: UInt64 = 0
 
@@ -27,6 +28,8 @@ public struct RawEncoder: ImageEncoder {
         passedUnits = unit + 1
         return FileOffset(unit * unitSize)
     }
+
+    public mutating func settle(contentLength: UInt64, virtualSize: UInt64) { length = contentLength }
 
     public var unsettled: [FileRange] { [FileRange(from: FileOffset(min(passedUnits * unitSize, length)))] }
 

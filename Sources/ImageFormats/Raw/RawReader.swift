@@ -4,19 +4,21 @@ public import ImageModel
 ///
 /// A last sector that is not whole is filled with zeros, as QEMU does.
 public struct RawReader: ImageReader {
-    public let contentLength: UInt64
-    public let virtualSize: UInt64
     public let unitSize: UInt64? = nil
     public let details: [FormatDetail] = []
+    /// The file, whose length may become known only while it is read.
+    private let file: any ImageSource
 
     public init(source: any ImageSource) throws(ImageError) {
-        contentLength = source.length
-        guard let whole = contentLength.roundedUp(toMultipleOf: sectorSize), whole <= ImageLimits.virtualSize else {
+        guard source.length <= ImageLimits.rawLength else {
             throw ImageError(
-                .limitExceeded, "the file has \(contentLength) bytes, more than a disk can have", path: source.name)
+                .limitExceeded, "the file has \(source.length) bytes, more than a disk can have", path: source.name)
         }
-        virtualSize = whole
+        file = source
     }
+
+    public var contentLength: UInt64 { file.length }
+    public var virtualSize: UInt64 { contentLength.dividedRoundingUp(by: sectorSize) * sectorSize }
 
     public func extents(in range: GuestRange, atMost count: Int, from source: any ImageSource) throws(ImageError)
         -> [MappedExtent]

@@ -24,11 +24,11 @@ public struct RawPackageEncoder: ImageEncoder {
     public let recordsIdentity = false
     public let goesForward = true
     public let options: [String: String]
-    public let contentEnd: UInt64?
+    public let cutsLastUnit = true
 
     private let packaging: RawPackaging
     /// Of the disk in the package; a `.gz` or `.zst` has no use for name and time.
-    private let header: TarHeader
+    private var header: TarHeader
     private let zeroUnit: [UInt8]
     /// Where the next unit goes.
     private var end = FileOffset(0)
@@ -53,10 +53,14 @@ public struct RawPackageEncoder: ImageEncoder {
         try options.requireAllTaken(by: packaging.format)
         self.options = options.settled
         storage = .compressed(packaging.compression(level: level))
-        contentEnd = parameters.contentLength
         header = TarHeader(name: member, size: parameters.contentLength, timestamp: parameters.timestamp)
         zeroUnit = packaging.zeros(Self.unitLength)
     }
+
+    /// An archive begins with the size of its file.
+    public var takesSizeLast: Bool { packaging != .tarGzip }
+
+    public mutating func settle(contentLength: UInt64, virtualSize: UInt64) { header.size = contentLength }
 
     /// The unit's own part is what the compressor makes; the header in front says how long that is.
     public mutating func place(unit: UInt64, storedLength: UInt64, metadata: inout [MetadataSegment])

@@ -28,8 +28,10 @@ public struct VHDEncoder: ImageEncoder {
     public let options: [String: String]
 
     private let type: VHDFooter.DiskType
-    public let writtenSize: UInt64?
-    private let virtualSize: UInt64
+    public private(set) var writtenSize: UInt64?
+    private var virtualSize: UInt64
+    /// Up to what the size of the disk is rounded, in bytes.
+    private let sizeAlignment: UInt64
     private let blockSize: UInt64
     /// All sectors of a block written.
     private let fullBitmap: [UInt8]
@@ -50,21 +52,16 @@ public struct VHDEncoder: ImageEncoder {
         let subformat = try options.take("subformat", oneOf: ["dynamic", "fixed"])
         type = subformat == "fixed" ? .fixed : .dynamic
         blockSize = try Self.takeBlockSize(type, &options)
-        let alignment = try options.take("align", powerOfTwoIn: Self.alignments) ?? sectorSize
+        sizeAlignment = try options.take("align", powerOfTwoIn: Self.alignments) ?? sectorSize
         try options.requireAllTaken(by: .vhd)
         options.settle("timestamp", as: String(parameters.timestamp))
         self.options = options.settled
         unitSize = type == .fixed ? Self.fixedUnitSize : blockSize
         fullBitmap = [UInt8](repeating: 0xFF, count: Int(VHDTables.bitmapLength(blockSize: blockSize)))
 
-        virtualSize = parameters.virtualSize.dividedRoundingUp(by: alignment) * alignment
+        virtualSize = parameters.virtualSize.dividedRoundingUp(by: sizeAlignment) * sizeAlignment
         writtenSize = virtualSize > parameters.virtualSize ? virtualSize : nil
-        guard virtualSize <= VHDTables.maximumSectorCount * sectorSize else {
-            throw ImageError(
-                .limitExceeded,
-                "a disk of \(virtualSize) bytes is too large for vhd, which holds at most "
-                    + "\(VHDTables.maximumSectorCount * sectorSize) bytes (2040 GiB); convert to qcow2, vdi or raw")
-        }
+        if parameters.isSizeKnown { try Self.requireSize(virtualSize) }
         // An earlier date than the format's first second can't be said, and the first second is the nearest to it.
         let seconds = max(parameters.timestamp, VHDFooter.epoch) - VHDFooter.epoch
         guard let timestamp = UInt32(exactly: seconds) else {
@@ -111,6 +108,22 @@ public struct VHDEncoder: ImageEncoder {
 
     /// A fixed disk has nothing in front of its data.
     public var goesForward: Bool { type == .fixed }
+    public var takesSizeLast: Bool { type == .fixed }
+
+    public mutating func settle(contentLength: UInt64, virtualSize: UInt64) throws(ImageError) {
+        self.virtualSize = virtualSize.dividedRoundingUp(by: sizeAlignment) * sizeAlignment
+        writtenSize = self.virtualSize > virtualSize ? self.virtualSize : nil
+        try Self.requireSize(self.virtualSize)
+    }
+
+    private static func requireSize(_ virtualSize: UInt64) throws(ImageError) {
+        guard virtualSize <= VHDTables.maximumSectorCount * sectorSize else {
+            throw ImageError(
+                .limitExceeded,
+                "a disk of \(virtualSize) bytes is too large for vhd, which holds at most "
+                    + "\(VHDTables.maximumSectorCount * sectorSize) bytes (2040 GiB); convert to qcow2, vdi or raw")
+        }
+    }
 
     /// What stands in front of the blocks, less the settled part of the table, and all behind the last block.
     public var unsettled: [FileRange] {

@@ -92,7 +92,7 @@ struct ObjectPass {
         let (counted, digests) = try pass.run()
         let checksums = counted.parts.checksums(length: source.length)
         object = Checksums(crc64ecma: checksums.object)
-        digests?.finish(&object)
+        digests?.finish(&object, length: source.length)
         parts = checksums.parts
         if let image, runs != nil { fingerprint = counted.content.checksum(length: image.virtualSize) }
     }

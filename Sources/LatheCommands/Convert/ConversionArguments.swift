@@ -33,11 +33,14 @@ struct ConversionArguments: ParsableArguments {
     var sparseSize = ByteSize(bytes: 4096)
 
     /// The image to read.
-    func image(_ path: String, in store: StoreArguments, _ cancellation: CancellationFlag?) throws(ImageError)
-        -> DiskImage
-    {
+    ///
+    /// - Parameter isReadOnce: whether the disk is read in order, each byte once, and its size may be known last.
+    func image(
+        _ path: String, in store: StoreArguments, _ cancellation: CancellationFlag?, isReadOnce: Bool = false
+    ) throws(ImageError) -> DiskImage {
         try store.image(
-            path, format: sourceFormat, cancellation, references: references, snapshot: state.snapshot)
+            path, format: sourceFormat, cancellation, references: references, snapshot: state.snapshot,
+            isReadOnce: isReadOnce)
     }
 
     /// The options of the format to write.

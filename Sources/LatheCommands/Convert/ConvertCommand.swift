@@ -34,6 +34,9 @@ struct ConvertCommand: ParsableCommand {
             A vmdk of several files is the destination, a descriptor, and extents beside it that are named after it \
             (disk-flat.vmdk, disk-f001.vmdk, disk-s001.vmdk and on); the descriptor's bytes depend on that name.
 
+            A pipe as the source is kept in a temporary file first (in TMPDIR, or /var/tmp), unless it is named raw (-f raw) \
+            and becomes raw, raw.gz, raw.zst or a fixed vhd.
+
             SOURCE_DATE_EPOCH (seconds since 1970) is the time that a vhd or a tar.gz records; without it, 2000-01-01.
 
             Examples:
@@ -151,7 +154,9 @@ struct ConvertCommand: ParsableCommand {
     private func makeConversion(_ work: WorkOptions) throws(ImageError) -> Conversion {
         try requireChecksums()
         let options = try conversion.formatOptions(format)
-        let image = try conversion.image(source, in: store, work.cancellation)
+        // A pipe has no holes of its own: those that could be trusted are the spool's.
+        let isReadOnce = try FormatCatalog.takesSizeLast(format, options: options) && !trustHoles
+        let image = try conversion.image(source, in: store, work.cancellation, isReadOnce: isReadOnce)
         var made = Conversion(
             image, to: format, options: options, sparsePolicy: try conversion.sparsePolicy(),
             timestamp: try conversion.timestamp(), reflink: reflink, trustsHoles: trustHoles,

@@ -8,23 +8,35 @@ internal import ObjectStorage
 
 /// Opens images that the user named, and nothing else.
 extension StoreArguments {
-    /// A file, a block device, an object in a store or, for `-`, standard input, which is spooled where it is a pipe.
-    func source(_ path: String, _ cancellation: CancellationFlag? = nil) throws(ImageError) -> any ImageSource {
+    /// A file, a block device, an object in a store or, for `-`, standard input.
+    ///
+    /// - Parameter isReadOnce: whether a pipe is read in order, each byte once, and its length may be known last; else it is spooled.
+    func source(_ path: String, _ cancellation: CancellationFlag? = nil, isReadOnce: Bool = false) throws(ImageError)
+        -> any ImageSource
+    {
         if let location = try StoreLocation(object: path), let key = location.key {
             return try StoreSource(open(location, cancellation: cancellation), key)
         }
         guard path == "-" else { return try FileSource(path: path) }
         if let file = try? FileSource(duplicating: STDIN_FILENO, name: "standard input") { return file }
-        return try PipeSpool.spool(STDIN_FILENO, name: "standard input") { () throws(ImageError) in
+        let goOn = { @Sendable () throws(ImageError) in
             try WorkOptions(cancellation: cancellation).requireGoingOn()
         }
+        guard !isReadOnce else {
+            return PipeSource(
+                STDIN_FILENO, name: "standard input", greatestLength: ImageLimits.rawLength, goOn: goOn)
+        }
+        return try PipeSpool.spool(STDIN_FILENO, name: "standard input", goOn: goOn)
     }
 
     /// A source, and the format that the user names, or else the one that its content shows.
-    func formattedSource(_ path: String, format: ImageFormat?, _ cancellation: CancellationFlag? = nil)
-        throws(ImageError) -> (source: any ImageSource, format: ImageFormat)
-    {
-        let source = try source(path, cancellation)
+    ///
+    /// - Parameter isReadOnce: whether a disk that is named raw is read in order, each byte once.
+    func formattedSource(
+        _ path: String, format: ImageFormat?, _ cancellation: CancellationFlag? = nil, isReadOnce: Bool = false
+    ) throws(ImageError) -> (source: any ImageSource, format: ImageFormat) {
+        // Other formats have tables, and what no format is named for is looked at from both ends.
+        let source = try source(path, cancellation, isReadOnce: isReadOnce && format == .raw)
         if let format { return (source, format) }
         return (source, try FormatDetection.detect(source, name: path))
     }
@@ -34,11 +46,12 @@ extension StoreArguments {
     /// - Parameters:
     ///   - references: where the files that it names may be; by default none is opened.
     ///   - snapshot: the internal snapshot to read in place of the disk as it is now.
+    ///   - isReadOnce: whether the disk is read in order, each byte once, and its size may be known last.
     func image(
         _ path: String, format: ImageFormat?, _ cancellation: CancellationFlag? = nil,
-        references: ReferenceArguments? = nil, snapshot: SnapshotSelection? = nil
+        references: ReferenceArguments? = nil, snapshot: SnapshotSelection? = nil, isReadOnce: Bool = false
     ) throws(ImageError) -> DiskImage {
-        let opened = try formattedSource(path, format: format, cancellation)
+        let opened = try formattedSource(path, format: format, cancellation, isReadOnce: isReadOnce)
         let files: any ReferencedFiles = if let references { try references.files() } else { NoReferencedFiles() }
         return try DiskImage(opened.source, format: opened.format, references: files, snapshot: snapshot)
     }
