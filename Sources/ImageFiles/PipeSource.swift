@@ -33,6 +33,7 @@ public final class PipeSource: ImageSource {
     private let state = Mutex(State())
     /// Held by who reads from the pipe.
     private let reading = SleepingLock()
+    private let isAbandoned = Atomic(false)
 
     /// - Parameters:
     ///   - descriptor: stays the caller's.
@@ -65,9 +66,17 @@ public final class PipeSource: ImageSource {
         }
     }
 
+    public func abandon() { isAbandoned.store(true, ordering: .relaxed) }
+
     private func readBlock(at start: UInt64) throws(ImageError) {
         var bytes = state.withLock { $0.spare.popLast() } ?? [UInt8](repeating: 0, count: Self.blockLength)
-        let count = UInt64(try input.fill(&bytes, goOn))
+        let filled = try input.fill(&bytes) { () throws(ImageError) in
+            guard !isAbandoned.load(ordering: .relaxed) else {
+                throw ImageError(.cancelled, "nobody wants the rest of the pipe", path: name)
+            }
+            try goOn()
+        }
+        let count = UInt64(filled)
         guard count <= greatestLength - start else {
             throw ImageError(
                 .limitExceeded, "more than the \(greatestLength) bytes came that a disk can have", path: name,

@@ -37,6 +37,9 @@ public protocol ImageSource: Sendable {
     /// - Throws: `source-changed`.
     func requireUnchanged() throws(ImageError)
 
+    /// Ends all waiting for bytes, now and later, with `cancelled`: the work has failed elsewhere, and more may never come.
+    func abandon()
+
     /// Refuses a range that the source does not hold whole.
     ///
     /// - Throws: `truncated`.
@@ -94,6 +97,8 @@ extension ImageSource {
     }
 
     public func requireUnchanged() throws(ImageError) {}
+
+    public func abandon() {}
 
     public var isLengthKnown: Bool { true }
     public var revision: String? { nil }

@@ -248,6 +248,7 @@ private final class ConversionRun: Sendable {
             failure.set(error)
             turnstile.stop()
             digests?.stop()
+            conversion.image.source.abandon()
         }
     }
 

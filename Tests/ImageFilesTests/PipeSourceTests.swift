@@ -133,6 +133,41 @@ import Testing
         #expect(error?.code == .limitExceeded)
     }
 
+    /// One thread waits for a writer that has nothing more for the moment, when another finds that there is nowhere to write to.
+    @Test func aDestinationThatFailsEndsTheWaitForThePipe() throws {
+        final class Full: ImageSink {
+            let isSequential = false
+            let writes = Atomic(0)
+            func write(data: Span<UInt8>, at offset: FileOffset) throws(ImageError) {
+                guard writes.add(1, ordering: .relaxed).newValue == 1 else { return }
+                usleep(500_000)
+                throw ImageError(.inputOutput, "no space is left")
+            }
+            func write(metadata: Span<UInt8>, at offset: FileOffset) throws(ImageError) {}
+            func finish(length: UInt64) throws(ImageError) {}
+        }
+        let ends = try makePipe()
+        let isOver = Atomic(false)
+        let writer = ThreadGroup(1)
+        signal(SIGPIPE, SIG_IGN)
+        BackgroundThread.start {
+            let content = [UInt8](repeating: 7, count: 2 * Self.block + 1000)
+            _ = unsafe write(ends.writing, content, content.count)
+            for _ in 0..<300 where !isOver.load(ordering: .relaxed) { usleep(100_000) }
+            close(ends.writing)
+            writer.leave()
+        }
+        let source = PipeSource(ends.reading, name: "pipe", greatestLength: ImageLimits.rawLength) {}
+        let start = ContinuousClock.now
+        let failing = try readingOnce(source, to: .named("raw"), threads: 2)
+        let error = #expect(throws: ImageError.self) { try failing.run(into: Full()) }
+        #expect(error?.code == .inputOutput)
+        #expect(ContinuousClock.now - start < .seconds(20))
+        isOver.store(true, ordering: .relaxed)
+        close(ends.reading)
+        writer.wait()
+    }
+
     @Test func aRequestToStopEndsTheReading() throws {
         let asked = Atomic<Int>(0)
         let content = SampleDisk.full(length: 3 * Self.block, seed: 65)
