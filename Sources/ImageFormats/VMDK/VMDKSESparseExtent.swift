@@ -101,16 +101,11 @@ struct VMDKSESparseExtent: VMDKGrainMap, Hashable {
     func forEachDirectoryEntry(
         of tables: Range<UInt64>, in source: any ImageSource, _ body: (UInt64, UInt64) throws(ImageError) -> Bool
     ) throws(ImageError) {
-        var index = tables.lowerBound
-        var wanted: UInt64 = 64
-        while index < tables.upperBound {
-            let count = min(wanted, tables.upperBound - index)
-            for entry in try Self.entries(index..<index + count, at: header.directory.range.start, in: source) {
-                guard try body(index, entry) else { return }
-                index += 1
-            }
-            wanted = VMDKTables.sliceCount
-        }
+        try VMDKTables.forEachEntry(
+            of: tables,
+            { (slice) throws(ImageError) in
+                try Self.entries(slice, at: header.directory.range.start, in: source)
+            }, body)
     }
 
     /// Some entries of a table that starts at an offset.

@@ -100,15 +100,25 @@ struct VMDKTables: Hashable, Sendable {
     func forEachDirectoryEntry(
         of tables: Range<UInt64>, in source: any ImageSource, _ body: (UInt64, UInt32) throws(ImageError) -> Bool
     ) throws(ImageError) {
-        var index = tables.lowerBound
+        try Self.forEachEntry(
+            of: tables, { (slice) throws(ImageError) in try directoryEntries(of: slice, in: source) }, body)
+    }
+
+    /// Reads entries in slices, a short one first, for often only a few are wanted, and hands them to `body`, in order, until it
+    /// answers false.
+    static func forEachEntry<Entry>(
+        of entries: Range<UInt64>, _ read: (Range<UInt64>) throws(ImageError) -> [Entry],
+        _ body: (UInt64, Entry) throws(ImageError) -> Bool
+    ) throws(ImageError) {
+        var index = entries.lowerBound
         var wanted: UInt64 = 64
-        while index < tables.upperBound {
-            let count = min(wanted, tables.upperBound - index)
-            for entry in try directoryEntries(of: index..<index + count, in: source) {
+        while index < entries.upperBound {
+            let count = min(wanted, entries.upperBound - index)
+            for entry in try read(index..<index + count) {
                 guard try body(index, entry) else { return }
                 index += 1
             }
-            wanted = Self.sliceCount
+            wanted = sliceCount
         }
     }
 
