@@ -136,10 +136,10 @@ public final class FileSetSink: MemberFilesSink {
 /// Files that were written and have no name yet, opened by the names that they will have.
 public struct WrittenFiles: ReferencedFiles {
     /// In the order in which they were given.
-    public let sources: [FileSource]
+    public let sources: [any ImageSource]
     private let names: [String]
 
-    init(_ sources: [FileSource], names: [String]) {
+    public init(_ sources: [any ImageSource], names: [String]) {
         self.sources = sources
         self.names = names
     }

@@ -13,6 +13,8 @@ public struct FormatVariant: Hashable, Sendable {
     public var settings: [String: String] = [:]
     /// nil where units are stored as they are.
     public var compression: Compression?
+    /// Whether the image is several files: a descriptor, and extents beside it.
+    public var isSeveralFiles = false
 
     /// What tells it from the other layouts of its format: `dynamic`, `zstd`, `static`; nil for the one without settings.
     public var layoutName: String? {
@@ -50,6 +52,11 @@ extension FormatCatalog {
             FormatVariant(
                 format: .vmdk, settings: ["subformat": VMDKSubformat.streamOptimized.rawValue],
                 compression: .init(method: .zlib, levels: VMDKEncoder.compressionLevels)),
+        ]
+        + VMDKSubformat.allCases.filter(\.isSeveralFiles).map { subformat in
+            FormatVariant(format: .vmdk, settings: ["subformat": subformat.rawValue], isSeveralFiles: true)
+        }
+        + [
             FormatVariant(format: .vdi),
             FormatVariant(format: .vdi, settings: ["static": "on"]),
         ]

@@ -119,13 +119,18 @@ public struct SourceWindow: ImageSource {
     private let start: UInt64
     public let length: UInt64
     public let name: String
+    /// Whether it counts as a file, and not as a part of those of the source.
+    private let isFile: Bool
 
-    /// - Parameter range: within the source.
-    public init(_ source: any ImageSource, _ range: FileRange) {
+    /// - Parameters:
+    ///   - range: within the source.
+    ///   - name: of the part, where that is a file of its own; else it is called as the file that it lies in.
+    public init(_ source: any ImageSource, _ range: FileRange, name: String? = nil) {
         self.source = source
         start = range.start.bytes
         length = range.length
-        name = source.place(of: range.start).name
+        self.name = name ?? source.place(of: range.start).name
+        isFile = name != nil
     }
 
     /// The range as the source has it.
@@ -155,7 +160,9 @@ public struct SourceWindow: ImageSource {
 
     public var revision: String? { source.revision }
     public func requireUnchanged() throws(ImageError) { try source.requireUnchanged() }
-    public var files: [any ImageSource] { source.files }
+    public var files: [any ImageSource] { isFile ? [self] : source.files }
 
-    public func place(of offset: FileOffset) -> SourcePlace { source.place(of: offset + start) }
+    public func place(of offset: FileOffset) -> SourcePlace {
+        isFile ? SourcePlace(name: name, offset: offset) : source.place(of: offset + start)
+    }
 }

@@ -19,17 +19,6 @@ struct BenchResult: Sendable {
     var peer: BenchFigure?
 }
 
-/// An image that was written, and what it must be.
-struct BenchImage: Sendable {
-    var file: FileSource
-    var manifest: Manifest
-
-    init(_ file: FileSource, _ conversion: Conversion, _ result: ConversionResult) throws(ImageError) {
-        self.file = file
-        manifest = try Manifest(conversion, result)
-    }
-}
-
 /// Runs the cases of a plan: each so many times, the peer's runs between ours.
 struct BenchRun {
     /// Once its runs of one case have taken so long together, in seconds, the peer is not asked again.
@@ -60,7 +49,7 @@ struct BenchRun {
                 case .read, .verify:
                     // Where nothing was written, or nothing was kept of it, there must be something to read.
                     let image = if let image { image } else { try makeImage(of: variant) }
-                    results.append(try measured.job == .read ? read(measured, image.file) : verify(measured, image))
+                    results.append(try measured.job == .read ? read(measured, image) : verify(measured, image))
                 case .compress:
                     image = nil
                     if excerpt == nil { excerpt = try makeExcerpt() }
@@ -98,7 +87,7 @@ struct BenchRun {
                 source.image, to: measured.variant.format, options: measured.variant.options(level: measured.level),
                 work: work(measured.threads))
             let written = try result.ours.samples.measure { () throws(ImageError) in
-                try conversion.run(into: sink ?? NullSink())
+                try conversion.run(into: sink.map(BenchSink.init) ?? NullSink())
             }
             try requireSame(written.fingerprint, source, measured)
             result.ours.outputBytes = written.objectLength
@@ -113,19 +102,18 @@ struct BenchRun {
         return result
     }
 
-    private func read(_ measured: BenchCase, _ file: FileSource) throws(ImageError) -> BenchResult {
+    private func read(_ measured: BenchCase, _ image: BenchImage) throws(ImageError) -> BenchResult {
         var result = BenchResult(measured: measured, dataBytes: source.dataBytes)
-        result.ours.outputBytes = file.length
+        result.ours.outputBytes = image.length
         for _ in 0..<plan.repeats {
             let read = try result.ours.samples.measure { () throws(ImageError) in
-                let image = try DiskImage(file, format: measured.variant.format)
-                return try Conversion(image, to: .raw, work: work(measured.threads)).run(into: NullSink())
+                try Conversion(image.open(), to: .raw, work: work(measured.threads)).run(into: NullSink())
             }
             try requireSame(read.fingerprint, source, measured)
             try takeTurn(measured, &result.peer) { (peer, figure) throws(ImageError) in
-                figure.outputBytes = file.length
+                figure.outputBytes = image.length
                 try peer.read(
-                    file, measured.variant.format, virtualSize: source.image.virtualSize, &figure.samples)
+                    image.file, measured.variant.format, virtualSize: source.image.virtualSize, &figure.samples)
             }
         }
         return result
@@ -134,10 +122,10 @@ struct BenchRun {
     /// `lathe verify --manifest`.
     private func verify(_ measured: BenchCase, _ image: BenchImage) throws(ImageError) -> BenchResult {
         var result = BenchResult(measured: measured, dataBytes: source.dataBytes)
-        result.ours.outputBytes = image.file.length
+        result.ours.outputBytes = image.length
         for _ in 0..<plan.repeats {
             let report = try result.ours.samples.measure { () throws(ImageError) in
-                try Verification(image.file, manifest: image.manifest, work: work(measured.threads)).run()
+                try image.verify(work(measured.threads))
             }
             try requireSame(report.verdict == .whole ? report.content?.crc64ecma : nil, source, measured)
         }
@@ -162,7 +150,7 @@ struct BenchRun {
         let sink = try place.makeImageFile()
         let conversion = Conversion(
             source.image, to: variant.format, options: variant.options(), work: work(mostThreads))
-        let written = try conversion.run(into: sink)
+        let written = try conversion.run(into: BenchSink(sink))
         return try BenchImage(sink.writtenSource(), conversion, written)
     }
 

@@ -17,8 +17,10 @@ struct PeerImager: Sendable {
     /// Whether other programs can open our files without a name.
     static var canReachOurFiles: Bool { unsafe access("/proc/self/fd", X_OK) == 0 }
 
-    /// Whether it reads and writes such images.
-    static func knows(_ variant: FormatVariant) -> Bool { variant.format.packaging == nil }
+    /// Whether it reads and writes such images, in files without a name: those of several have one each.
+    static func knows(_ variant: FormatVariant) -> Bool {
+        variant.format.packaging == nil && !variant.isSeveralFiles
+    }
 
     /// Asks for its version.
     ///
