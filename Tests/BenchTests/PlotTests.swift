@@ -56,6 +56,19 @@ import Testing
         for text in ["zlib in vmdk", "qemu-img", "ideal", "threads"] { #expect(texts.contains(text), "\(text)") }
     }
 
+    @Test func aNameIsNeverDrawnOutsideOfItsPanel() {
+        let long = SVGElement.name("vmdk twoGbMaxExtentSparse", x: 168, y: 10, anchor: .end, within: 140).document
+        #expect(long.contains("style=\"font-size: 9.66px\""))
+        #expect(!SVGElement.name("vdi", x: 168, y: 10, within: 140).document.contains("font-size"))
+        let svg = BenchPlot(report: Self.full).svg
+        let names = svg.split(separator: "\n").filter { $0.contains(">vmdk twoGbMaxExtentSparse") }
+        #expect(names.count == 3 && names.allSatisfy { $0.contains("font-size") })
+    }
+
+    @Test func noTwoFormatsHaveOneColour() {
+        #expect(Set(ImageFormat.allCases.indices.map(PlotStyle.fill)).count == ImageFormat.allCases.count)
+    }
+
     @Test func littleIsEnoughForAPicture() {
         let raw = FormatCatalog.variants[0]
         for results in [

@@ -53,7 +53,9 @@ struct BarPanel: PlotPanel {
         let far = scale.place(row.ours.most / unit.bytes)
         let near = scale.place(row.ours.least / unit.bytes)
         var drawn: [SVGElement] = [
-            .label(row.name, x: area.x - 8, y: row.peer == nil ? middle + 4 : top + 19, "name", anchor: .end),
+            .name(
+                row.name, x: area.x - 8, y: row.peer == nil ? middle + 4 : top + 19, anchor: .end,
+                within: Self.nameWidth - 8),
             .rectangle(
                 PlotBox(x: area.x, y: middle - thick / 2, width: max(1, end - area.x), height: thick), "ours",
                 rounded: 2),

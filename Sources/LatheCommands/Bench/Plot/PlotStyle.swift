@@ -4,7 +4,7 @@ enum PlotStyle {
     static let labelSize = 12.0
 
     /// Colours of the formats, in their order: apart from each other for people who see colours less well, too.
-    static let seriesCount = 5
+    static let seriesCount = colours.count
 
     private static let rules: [(selector: String, light: String, dark: String)] = [
         (".page", "fill: #ffffff", "fill: #0d1117"),
@@ -33,7 +33,7 @@ enum PlotStyle {
 
     private static let colours: [(light: String, dark: String)] = [
         ("#17728f", "#4aa8c7"), ("#c8641b", "#e89452"), ("#3d8f46", "#6cbf76"), ("#a63d78", "#d87bb0"),
-        ("#6b5bb0", "#a497e0"),
+        ("#6b5bb0", "#a497e0"), ("#8a6d1d", "#c9a94e"), ("#b23a3a", "#e58080"), ("#4f5b66", "#a9b4bf"),
     ]
 
     /// The line of the n-th series.

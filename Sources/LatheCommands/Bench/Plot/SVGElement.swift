@@ -57,6 +57,16 @@ extension SVGElement {
             "text", ["x": number(x), "y": number(y), "class": style, "text-anchor": anchor.rawValue], text: text)
     }
 
+    /// A name, in smaller letters where there is not the room for it.
+    static func name(_ text: String, x: Double, y: Double, anchor: Anchor = .start, within width: Double) -> SVGElement {
+        var label = label(text, x: x, y: y, "name", anchor: anchor)
+        let wanted = PlotText.width(text, size: PlotStyle.labelSize)
+        if wanted > width {
+            label.attributes.append(("style", "font-size: \(number(PlotStyle.labelSize * width / wanted))px"))
+        }
+        return label
+    }
+
     static func line(_ from: PlotPoint, _ to: PlotPoint, _ style: String) -> SVGElement {
         SVGElement(
             "line",

@@ -94,9 +94,9 @@ struct ScalingPanel: PlotPanel {
                         PlotBox(x: area.right + 22, y: height - 4, width: 8, height: 8), entry.colour, rounded: 2))
             }
             drawn.append(
-                .label(
-                    entry.text, x: area.right + (entry.colour.isEmpty ? 22 : 35), y: height + 4,
-                    entry.colour.isEmpty ? "quiet" : "name"))
+                entry.colour.isEmpty
+                    ? .label(entry.text, x: area.right + 22, y: height + 4, "quiet")
+                    : .name(entry.text, x: area.right + 35, y: height + 4, within: Self.labelWidth - 35))
         }
         return drawn
     }
