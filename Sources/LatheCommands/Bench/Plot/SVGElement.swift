@@ -58,7 +58,8 @@ extension SVGElement {
     }
 
     /// A name, in smaller letters where there is not the room for it.
-    static func name(_ text: String, x: Double, y: Double, anchor: Anchor = .start, within width: Double) -> SVGElement {
+    static func name(_ text: String, x: Double, y: Double, anchor: Anchor = .start, within width: Double) -> SVGElement
+    {
         var label = label(text, x: x, y: y, "name", anchor: anchor)
         let wanted = PlotText.width(text, size: PlotStyle.labelSize)
         if wanted > width {
