@@ -75,10 +75,11 @@ import Testing
         let compressing = FormatCatalog.variants.filter { $0.compression != nil }
         let levels = compressing.reduce(0) { $0 + ($1.compression?.levels.count ?? 0) }
         #expect(cases.count == FormatCatalog.variants.count * 3 * 2 + levels)
-        // Beside the most threads, and once among the levels; a package is nothing for the peer.
+        // Beside the most threads, and once among the levels; a package and several files are nothing for the peer.
         let known = FormatCatalog.variants.filter(PeerImager.knows)
         let packages = RawPackaging.allCases.count
-        #expect(known.count == FormatCatalog.variants.count - packages)
+        let severalFiles = FormatCatalog.variants.count(where: \.isSeveralFiles)
+        #expect(known.count == FormatCatalog.variants.count - packages - severalFiles)
         #expect(cases.filter(\.hasPeer).count == known.count * 2 + compressing.count - packages)
         #expect(cases.allSatisfy { !$0.hasPeer || $0.threads == 2 })
     }

@@ -11,7 +11,8 @@ public enum FuzzSeeds {
     /// Images of a format as Lathe writes them, with random content where units are.
     public static func made(_ format: ImageFormat) throws -> [FuzzInput] {
         var seeds: [FuzzInput] = []
-        let settings = FormatCatalog.variants.filter { $0.format == format }.map(\.settings)
+        // An input is one file; the parts of an image of several are hostile images of their own.
+        let settings = FormatCatalog.variants.filter { $0.format == format && !$0.isSeveralFiles }.map(\.settings)
         for (index, options) in settings.enumerated() {
             for size in [1 << 20, 5 << 20] as [UInt64] {
                 seeds.append(try seed(format, options, size, index))
