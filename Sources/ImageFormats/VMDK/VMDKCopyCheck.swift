@@ -16,7 +16,11 @@ struct VMDKCopyCheck {
 
     mutating func run(in source: any ImageSource, _ report: inout CheckReport) throws(ImageError) {
         var index: UInt64 = 0
-        while index < tables.tableCount {
+        while true {
+            // What is a hole in both directories names no table in either.
+            index = try min(
+                tables.firstStoredEntry(from: index, in: source), copies.firstStoredEntry(from: index, in: source))
+            guard index < tables.tableCount else { return }
             let slice = index..<min(index + VMDKTables.sliceCount, tables.tableCount)
             let entries = try tables.directoryEntries(of: slice, in: source)
             let others = try copies.directoryEntries(of: slice, in: source)

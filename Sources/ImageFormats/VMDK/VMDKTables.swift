@@ -128,19 +128,21 @@ struct VMDKTables: Hashable, Sendable {
     func forEachNamedTable(in source: any ImageSource, _ body: (UInt64, UInt32) throws(ImageError) -> Void)
         throws(ImageError)
     {
-        let start = directoryEntryOffset(0)
-        var index: UInt64 = 0
-        while index < tableCount,
-            let data = try source.nextData(from: directoryEntryOffset(index), limit: directoryEntryOffset(tableCount))
-        {
-            let end = min(tableCount, (data.end - start).dividedRoundingUp(by: Self.entryLength))
-            let first = max(index, (data.start - start) / Self.entryLength)
-            try forEachDirectoryEntry(of: first..<end, in: source) { (index, entry) throws(ImageError) in
-                if entry != 0 { try body(index, entry) }
-                return true
+        var index = try firstStoredEntry(from: 0, in: source)
+        while index < tableCount {
+            let slice = index..<min(index + Self.sliceCount, tableCount)
+            for (index, entry) in zip(slice, try directoryEntries(of: slice, in: source)) where entry != 0 {
+                try body(index, entry)
             }
-            index = end
+            index = try firstStoredEntry(from: slice.upperBound, in: source)
         }
+    }
+
+    /// The first entry of the directory at or behind an index that is in no hole of the file; `tableCount` where all are.
+    func firstStoredEntry(from index: UInt64, in source: any ImageSource) throws(ImageError) -> UInt64 {
+        let end = directoryEntryOffset(tableCount)
+        guard let data = try source.nextData(from: directoryEntryOffset(index), limit: end) else { return tableCount }
+        return max(index, (data.start - directoryEntryOffset(0)) / Self.entryLength)
     }
 
     /// The directory's entries of some tables.
