@@ -17,8 +17,9 @@ internal import Glibc
     static let slotBits: UInt = 15
     /// Any but 0, which is that of four zeros: many units have them among their first bytes, and would become longer.
     static let slot: UInt32 = 0x5A5A
-    /// Of 2 GiB each; other streams and libraries may lie where the first ones would be.
-    private static let mostRuns: UInt = 4096
+    /// So many runs are tried at one distance from each other, then the distance doubles: other streams lie in the first ones, and a
+    /// mapped source of many tebibytes may lie in thousands.
+    private static let runsOfOneStep = 64
     private static let length = unsafe MemoryLayout<isal_zstream>.size
 
     let stream: UnsafeMutablePointer<isal_zstream>
@@ -28,16 +29,21 @@ internal import Glibc
         guard let somewhere = unsafe Self.map(nil) else { return nil }
         unsafe munmap(somewhere, Self.length)
         let run = UInt(1) << (Self.slotBits + Self.blockBits)
-        let first = UInt(bitPattern: somewhere) / run
         // The system hands addresses out from the top, so there is room below.
-        for number in stride(from: first, to: first - min(first, Self.mostRuns), by: -1) {
-            let address = Self.address(inRun: number * run)
-            guard let memory = unsafe Self.map(UnsafeMutableRawPointer(bitPattern: address)) else { return nil }
-            if UInt(bitPattern: memory) == address {
-                unsafe stream = memory.bindMemory(to: isal_zstream.self, capacity: 1)
-                return
+        var number = UInt(bitPattern: somewhere) / run
+        var step: UInt = 1
+        while number > step {
+            for _ in 0..<Self.runsOfOneStep where number > step {
+                let address = Self.address(inRun: number * run)
+                guard let memory = unsafe Self.map(UnsafeMutableRawPointer(bitPattern: address)) else { return nil }
+                if UInt(bitPattern: memory) == address {
+                    unsafe stream = memory.bindMemory(to: isal_zstream.self, capacity: 1)
+                    return
+                }
+                unsafe munmap(memory, Self.length)
+                number -= step
             }
-            unsafe munmap(memory, Self.length)
+            step *= 2
         }
         return nil
     }

@@ -1,3 +1,4 @@
+import Glibc
 import ImageModel
 import LatheTestSupport
 import Testing
@@ -87,6 +88,17 @@ enum CompressionSample {
             #expect(address >= start && address < start + 1 << 31 && address % (64 << 10) == 0)
             #expect(ISALStreamMemory.slot(of: address) == ISALStreamMemory.slot)
         }
+    }
+
+    /// A mapped source of 16 TiB left no address within the first thousands of runs.
+    @Test func aCompressorHasRoomBesideAMappingOfManyTebibytes() throws {
+        let length = 16 << 40
+        let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+        guard let mapping = unsafe mmap(nil, length, PROT_NONE, flags, -1, 0), unsafe mapping != MAP_FAILED else {
+            throw ImageError(.limitExceeded, "the test needs \(length) bytes of addresses")
+        }
+        defer { unsafe munmap(mapping, length) }
+        _ = try Compressor(UnitCompression(.deflate, by: .isal, level: 1, windowBits: 12))
     }
 
     @Test(arguments: all) func everyStreamInflatesWithThePeerAndWithOurs(compression: UnitCompression) throws {
