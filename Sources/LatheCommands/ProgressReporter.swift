@@ -113,8 +113,8 @@ final class ProgressReporter: Sendable {
         }
         var text = "\r"
         // Nobody knows how much of a pipe is left.
-        if total > 0 || done == 0 {
-            let share = total == 0 ? 1 : Double(done) / Double(total)
+        if total > 0 {
+            let share = Double(done) / Double(total)
             let filled = Int(share * Double(Self.barWidth))
             let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: Self.barWidth - filled)
             text += "[\(bar)] \(Rendering.fixed(share * 100, digits: 1))%  "

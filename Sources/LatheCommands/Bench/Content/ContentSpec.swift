@@ -12,7 +12,7 @@ struct ContentSpec: Hashable, Sendable {
     var compressible: UInt64 = 80
     var seed: UInt64 = 1
 
-    /// What is generated where nothing is said: 256 MiB of data, which a run of every job but `compress` goes through in a minute or two.
+    /// What is generated where nothing is said: 256 MiB of data.
     static let standard = ContentSpec(size: 1 << 30)
 
     static let blockSize: UInt64 = 4096
