@@ -43,6 +43,21 @@ struct ByteSize: ExpressibleByArgument, Hashable {
     }
 }
 
+/// What an image is called, by its path or URL.
+enum PathName {
+    /// What stands behind the last '/'.
+    static func lastComponent(_ path: String) -> String {
+        String(path.split(separator: "/", omittingEmptySubsequences: false).last ?? "")
+    }
+
+    /// The last component without its last extension; a dot at its start begins none.
+    static func stem(of path: String) -> String {
+        let name = lastComponent(path)
+        guard let dot = name.lastIndex(of: "."), dot != name.startIndex else { return name }
+        return String(name[..<dot])
+    }
+}
+
 /// What every verb takes that shows what one image is.
 struct ImageArguments: ParsableArguments {
     @Option(
@@ -55,7 +70,8 @@ struct ImageArguments: ParsableArguments {
 
     @OptionGroup(title: "Object Store") var store: StoreArguments
 
-    @Argument(help: "The image: a file, oss://BUCKET/KEY or s3://BUCKET/KEY.", completion: .file())
+    @Argument(
+        help: "The image: a file, oss://BUCKET/KEY or s3://BUCKET/KEY; '-' is standard input.", completion: .file())
     var image: String
 
     /// Opens the image in the format that the user names, or else in the one that its content shows.

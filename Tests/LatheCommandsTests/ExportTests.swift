@@ -69,6 +69,32 @@ import Testing
         #expect(try !stored(key + ".manifest.json").isEmpty)
     }
 
+    @Test(arguments: [
+        (["--name", "piped"], "piped.raw", nil), (["--object", "some/key"], "some/key", nil),
+        (["--name", "piped", "--package", "tar.gz"], "piped.raw.tar.gz", "piped.raw"),
+        (["--object", "some/piped.raw.tar.gz", "--package", "tar.gz"], "some/piped.raw.tar.gz", "piped.raw"),
+        (["--object", "some/piped.tgz", "--package", "tar.gz"], "some/piped.tgz", "piped.raw"),
+    ]) func aPipeIsCalledAsItsOptionsSay(arguments: [String], key: String, member: String?) throws {
+        let outcome = try shell(
+            #"cat "$2" | "$1" export -q -f raw --endpoint "$3" --bucket images \#(arguments.joined(separator: " ")) -"#,
+            source, store, environment: environment)
+        #expect(outcome.status == 0, "\(outcome.testDescription)")
+        let object = try stored(key)
+        let disk = try Data(contentsOf: URL(filePath: source))
+        guard let member else {
+            #expect(object == disk)
+            return
+        }
+        let package = directory.file("package")
+        try object.write(to: URL(filePath: package))
+        #expect(try Tool.run("tar", ["-tzf", package]).text == member + "\n")
+    }
+
+    @Test func aPipeWithoutANameIsAskedForOne() throws {
+        let outcome = try lathe("export", "--endpoint", store, "--bucket", "images", "-", environment: environment)
+        #expect(outcome.status == 1 && outcome.errors.contains("give one with '--name' or '--object'"))
+    }
+
     @Test(arguments: ["a_b", "", "ü", String(repeating: "a", count: 31), "a-b"]) func aPrefixIsLettersAndDigits(
         prefix: String
     ) throws {

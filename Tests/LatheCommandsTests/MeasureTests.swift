@@ -27,6 +27,27 @@ import Testing
         #expect(try outcome.json()["required"].map { "\($0.number ?? 0)\n" } == outcome.errors)
     }
 
+    @Test(arguments: VMDKFilesTests.subformats) func severalFilesHaveTheMeasuredLengthTogether(subformat: String) throws
+    {
+        let options = ["-f", "raw", "-O", "vmdk", "-o", "subformat=\(subformat)"]
+        func required(_ arguments: [String]) throws -> UInt64? {
+            try lathe(["measure", "--output", "json"] + options + arguments + [source]).json()["required"]?.number
+        }
+        func written(_ name: String) throws -> UInt64 {
+            let folder = directory.file(name + ".d")
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+            #expect(try lathe(["convert", "-q"] + options + [source, "\(folder)/\(name)"]).status == 0)
+            return try FileManager.default.contentsOfDirectory(atPath: folder).reduce(0) { sum, file in
+                let attributes = try FileManager.default.attributesOfItem(atPath: "\(folder)/\(file)")
+                return sum + (attributes[.size] as? UInt64 ?? 0)
+            }
+        }
+        // Named after the source, unless it is said how.
+        #expect(try required([]) == written("source.vmdk"))
+        #expect(try required(["--name", "of/no/matter/x.vmdk"]) == written("x.vmdk"))
+        #expect(try written("source.vmdk.vmdk") > written("y.vmdk"))
+    }
+
     @Test(.requiresQEMU, arguments: ["1G", "2147483648", "5G"]) func qemuMeasuresTheSame(size: String) throws {
         let (ours, theirs) = (
             try lathe("measure", "-O", "raw", "--size", size), try QEMU.run("measure", "-O", "raw", "--size", size)

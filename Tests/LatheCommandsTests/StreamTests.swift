@@ -39,7 +39,7 @@ import Testing
         let made = try shell(
             """
             set -e -o pipefail
-            "$1" convert -q -f raw \(arguments) "$2" "$3"
+            "$1" convert -q -f raw \(arguments) --manifest "$6" "$2" "$3"
             cat "$2" | "$1" convert -q -f raw \(arguments) - "$4"
             cmp "$3" "$4"
             "$1" convert -q -f raw \(arguments) - - < "$2" | cmp "$3" -
@@ -47,7 +47,9 @@ import Testing
             cat "$3" | "$1" digest -f \(variant.format.rawValue) - | cut -d' ' -f1 | cmp "$5" -
             "$1" compare -q -f \(variant.format.rawValue) -F raw - "$2" < "$3"
             "$1" info -f \(variant.format.rawValue) - < "$3" > "$5"
-            """, source, directory.file("file"), directory.file("piped"), directory.file("digest"))
+            cat "$3" | "$1" verify -q --manifest "$6" -
+            """, source, directory.file("file"), directory.file("piped"), directory.file("digest"),
+            directory.file("manifest"))
         #expect(made.status == 0, "\(made.testDescription)")
     }
 

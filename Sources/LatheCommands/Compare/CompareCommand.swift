@@ -42,7 +42,7 @@ struct CompareCommand: ParsableCommand {
 
     @OptionGroup(title: "Object Store") var store: StoreArguments
 
-    @Argument(help: "The first image.", completion: .file())
+    @Argument(help: "The first image; '-' is standard input.", completion: .file())
     var first: String
 
     @Argument(help: "The second image.", completion: .file())

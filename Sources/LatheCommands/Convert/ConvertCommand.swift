@@ -25,9 +25,9 @@ struct ConvertCommand: ParsableCommand {
                      compression_level=1...9 for zlib: 1 and 2 fast, 3 between, 4 to 6 as
                      small as qemu-img's, 7 to 9 smaller; 1...19 for zstd, of which 3 is
                      qemu-img's; to give a level is to ask for -c
-              vmdk   subformat=monolithicSparse|streamOptimized, or several files: monolithicFlat|
-                     twoGbMaxExtentSparse|twoGbMaxExtentFlat  hwversion=N
-                     adapter_type=ide|lsilogic|buslogic|legacyESX
+              vmdk   subformat=monolithicSparse|streamOptimized, or several files:
+                     monolithicFlat|twoGbMaxExtentSparse|twoGbMaxExtentFlat
+                     adapter_type=ide|lsilogic|buslogic|legacyESX  hwversion=N
                      compression_level=1...12 (streamOptimized)
               vdi    static=off|on, or subformat=dynamic|static
 
@@ -44,7 +44,7 @@ struct ConvertCommand: ParsableCommand {
               lathe convert -c -O qcow2 -o compression_type=zstd disk.raw disk.qcow2
               lathe convert --verify -O vmdk -c disk.raw disk.vmdk
               curl … | lathe convert -f raw -O vhd - disk.vhd
-              lathe convert -O raw -o package=tar.gz,member=disk.raw disk.qcow2 disk.raw.tar.gz
+              lathe convert -O raw.tar.gz -o member=disk.raw disk.qcow2 disk.raw.tar.gz
               lathe convert -O vhd -o subformat=fixed,align=1M disk.raw azure.vhd
               lathe convert -O raw.zst disk.raw - | ssh host 'zstd -d > disk.raw'
               lathe convert -O qcow2 disk.raw - | ssh host 'cat > disk.qcow2'
@@ -161,10 +161,7 @@ struct ConvertCommand: ParsableCommand {
             image, to: format, options: options, sparsePolicy: try conversion.sparsePolicy(),
             timestamp: try conversion.timestamp(), reflink: reflink, trustsHoles: trustHoles,
             checksums: checksum.selection, work: work.reading(image, flags: flags))
-        if destination != "-" {
-            let name = destination.split(separator: "/", omittingEmptySubsequences: false).last ?? ""
-            made.fileName = String(name)
-        }
+        if destination != "-" { made.fileName = PathName.lastComponent(destination) }
         return made
     }
 

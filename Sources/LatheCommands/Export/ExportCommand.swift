@@ -172,19 +172,21 @@ struct ExportCommand: ParsableCommand {
 
     private func objectKey(_ name: String) throws(ImageError) -> ObjectKey {
         if let object { return try ObjectKey.checked(object) }
-        let suffix = format.rawValue + (package.map { "." + $0.rawValue } ?? "")
         return try ExportName.key(prefix: prefix, name: name, suffix: suffix)
     }
 
-    /// What the image is to be called, or else the source's name without directories and its last extension.
+    /// What stands behind the image's name in a key of ours.
+    private var suffix: String { format.rawValue + (package.map { "." + $0.rawValue } ?? "") }
+
+    /// What the image is to be called, or else what the source is called, or a pipe's object.
     private func imageName(_ source: String) throws(ImageError) -> String {
         if let name { return name }
-        let last = source.split(separator: "/").last.map(String.init) ?? source
-        guard last != "-", !last.isEmpty else {
+        guard source == "-" else { return PathName.stem(of: source) }
+        guard let object else {
             throw ImageError(.invalidOption, "standard input has no name: give one with '--name' or '--object'")
         }
-        guard let dot = last.lastIndex(of: "."), dot != last.startIndex else { return last }
-        return String(last[..<dot])
+        let last = PathName.lastComponent(object)
+        return last.hasSuffix("." + suffix) ? String(last.dropLast(suffix.count + 1)) : PathName.stem(of: object)
     }
 
     private func checkpointPath(_ store: any ObjectStore, _ key: ObjectKey) throws(ImageError) -> String? {

@@ -10,7 +10,8 @@ struct MeasureCommand: ParsableCommand {
         discussion: """
             The required size is what 'lathe convert' with the same options writes. The disk is read, and compressed where the \
             format asks for it, so it is exact there, too. The fully allocated size is what the same disk takes at most, whatever \
-            is written to it: with no zeros in it, and nothing that shrinks when it is compressed.
+            is written to it: with no zeros in it, and nothing that shrinks when it is compressed. Of a vmdk of several files it is \
+            the sum of all.
 
             Examples:
               lathe measure -O qcow2 disk.raw
@@ -25,6 +26,12 @@ struct MeasureCommand: ParsableCommand {
     @Option(
         help: ArgumentHelp("Measure an empty disk of this size, in place of an image.", valueName: "size"))
     var size: ByteSize?
+
+    @Option(
+        help: ArgumentHelp(
+            "What the image is to be called, where its length depends on that: the descriptor of a vmdk of several files names "
+                + "the others after it. (default: as the source, with the format's extension)", valueName: "file"))
+    var name: String?
 
     @Option(help: "For people or for programs.")
     var output: OutputFormat = .human
@@ -59,10 +66,12 @@ struct MeasureCommand: ParsableCommand {
         try runCommand(flags) { work in
             let options = try conversion.formatOptions(format)
             let image = try disk(work)
-            let measured = try Conversion(
+            var made = Conversion(
                 image, to: format, options: options, sparsePolicy: try conversion.sparsePolicy(),
-                timestamp: try conversion.timestamp(), work: work.reading(image, flags: flags)
-            ).measure()
+                timestamp: try conversion.timestamp(), work: work.reading(image, flags: flags))
+            made.fileName =
+                name.map(PathName.lastComponent) ?? PathName.stem(of: source ?? "disk") + "." + format.rawValue
+            let measured = try made.measure()
             let report = Report(required: measured.required, fullyAllocated: measured.fullyAllocated)
             try Rendering.render(report, as: output) {
                 let most =

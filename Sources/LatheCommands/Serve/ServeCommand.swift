@@ -28,7 +28,8 @@ struct ServeCommand: ParsableCommand {
             Examples:
               lathe serve
               lathe serve --data-directory /srv/lathe --config lathe.yaml --log json
-              lathe serve --oss-endpoint https://oss-cn-hangzhou.aliyuncs.com --oss-region cn-hangzhou
+              lathe serve --oss-region cn-hangzhou \\
+                --oss-endpoint https://oss-cn-hangzhou.aliyuncs.com
               lathe serve --oss-only --data-directory /srv/oss
               lathe serve --oss-only --data-directory /srv/oss --port 9000 \\
                 --credentials-file keys.txt

@@ -26,7 +26,8 @@ struct VerifyCommand: ParsableCommand {
             nothing; with --download by fetching it into a file, which then is checked and kept if nothing is wrong. A local \
             copy is repaired with --repair-from oss://BUCKET/KEY by fetching its bad parts alone.
 
-            Of an image of several files (a vmdk with extents), the files that the manifest lists are opened beside the image, and             no others; without a manifest, what '--allow-backing' allows.
+            Of an image of several files (a vmdk with extents), the files that the manifest lists are opened beside the image, and \
+            no others; without a manifest, what '--allow-backing' allows.
 
             Exit codes: 0 every image is whole, 1 it can't be told of one, 2 one is damaged. Without manifest and source, whole \
             means that the structure is sound and all of the disk can be read.
@@ -89,7 +90,8 @@ struct VerifyCommand: ParsableCommand {
 
     @OptionGroup(title: "Object Store") var store: StoreArguments
 
-    @Argument(help: "The images: files, oss://BUCKET/KEY or s3://BUCKET/KEY.", completion: .file())
+    @Argument(
+        help: "The images: files, oss://BUCKET/KEY or s3://BUCKET/KEY; '-' is standard input.", completion: .file())
     var images: [String]
 
     func validate() throws {
@@ -101,6 +103,9 @@ struct VerifyCommand: ParsableCommand {
         }
         if !repairFrom.isEmpty, manifest.isEmpty {
             throw ValidationError("--repair-from needs --manifest: only a manifest says which parts are damaged.")
+        }
+        if !repairFrom.isEmpty, images.contains("-") {
+            throw ValidationError("--repair-from mends a file where it is, and standard input is none: name the file.")
         }
         if download != nil, images.count != 1 { throw ValidationError("--download is for one object at a time.") }
         if overwrite, download == nil { throw ValidationError("--overwrite goes with --download.") }
@@ -148,7 +153,7 @@ struct VerifyCommand: ParsableCommand {
                     "--repair-from mends images of one file; this one is \(manifest.files.count): copy the damaged file again, or "
                         + "convert the disk anew")
             }
-            result.report = try examine(try FileSource(path: path), manifest, work)
+            result.report = try examine(try store.source(path, work.cancellation), manifest, work)
             if let manifest, !repairFrom.isEmpty, result.report?.needsRepair(manifest) ?? false {
                 try repair(path, manifest, work, &result)
             }
