@@ -40,6 +40,19 @@ public enum ExportName {
     public static func manifest(of key: ObjectKey) throws(ImageError) -> ObjectKey {
         try ObjectKey.checked(key.description + ".manifest.json")
     }
+
+    /// The key of another file of the same image, beside that of the one that is opened.
+    ///
+    /// - Parameter name: of the file, as the image has it, without directories.
+    public static func sibling(of key: ObjectKey, named name: String) throws(ImageError) -> ObjectKey {
+        let folder = key.description.dropLast(lastComponent(of: key).count)
+        return try ObjectKey.checked(folder + name)
+    }
+
+    /// What stands behind the last `/` of a key.
+    static func lastComponent(of key: ObjectKey) -> String {
+        String(key.description.split(separator: "/", omittingEmptySubsequences: false).last ?? "")
+    }
 }
 
 extension ObjectKey {

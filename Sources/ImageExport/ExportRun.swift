@@ -15,7 +15,6 @@ struct ExportRun {
         self.export = export
         manifestKey = try ExportName.manifest(of: export.key)
         checkpointFile = export.checkpointPath.map { CheckpointFile(path: $0) }
-        try export.conversion.requireOneFile()
         basis = try Checkpoint.Basis(export.conversion)
     }
 
@@ -57,10 +56,10 @@ struct ExportRun {
     }
 
     private func begin() throws(ImageError) -> ExportResult {
-        try requireFree(export.key)
-        try requireFree(manifestKey)
+        try export.requireFree(export.key)
+        try export.requireFree(manifestKey)
         let greatestLength = try export.conversion.greatestLength()
-        let partLength = try storing { () throws(StoreError) in
+        let partLength = try export.storing { () throws(StoreError) in
             try PartPlan.partLength(
                 forObjectOf: greatestLength, chosen: export.transfer.partLength, limits: export.store.limits)
         }
@@ -88,11 +87,11 @@ struct ExportRun {
                 }
             })
         do throws(ImageError) {
-            let result = try convert(into: session)
+            let result = try export.send(export.conversion, by: session)
             let manifest = try Manifest(export.conversion, result)
             try noteCompletion(manifest, of: session)
             let attributes = attributes(fingerprint: manifest.content.crc64ecma)
-            let finished = try storing { () throws(StoreError) in
+            let finished = try export.storing { () throws(StoreError) in
                 try session.finish(
                     attributes: attributes, length: manifest.objectLength, crc64: manifest.object.crc64ecma
                 ) {
@@ -102,48 +101,8 @@ struct ExportRun {
             }
             return try finish(manifest, finished.summary, finished.hasAttributes, wasResumed: resuming != nil)
         } catch {
-            if checkpointFile == nil { abort(session) }
+            if checkpointFile == nil { export.abort(session) }
             throw error
-        }
-    }
-
-    /// Runs the conversion on this thread and its workers, while other threads send the parts.
-    private func convert(into session: MultipartSession) throws(ImageError) -> ConversionResult {
-        let parallel = export.transfer.parallel
-        let partLength = session.plan.partLength
-        let sink = PartFillingSink(
-            partLength: partLength, completeParts: export.transfer.completeParts(ofLength: partLength))
-        let failure = SharedFailure()
-        let result: ConversionResult? = try WorkerThreads.run(besides: parallel) {
-            do throws(StoreError) {
-                while let part = try sink.next() {
-                    try session.send(part)
-                    sink.release(part)
-                }
-            } catch {
-                failure.set(error.imageError)
-                sink.stop(error)
-                session.stop()
-            }
-        } _: { () throws(ImageError) in
-            do throws(ImageError) { return try export.conversion.run(into: sink) } catch {
-                // What the senders met comes back to the writers as well, and is the cause; the first one counts.
-                failure.set(error)
-                sink.stop(StoreError(.cancelled, error.message))
-                session.stop()
-                return nil
-            }
-        }
-        try failure.rethrow()
-        guard let result else { throw ImageError(.cancelled, "stopped on request") }
-        return result
-    }
-
-    private func abort(_ session: MultipartSession) {
-        do throws(StoreError) { try session.abort() } catch {
-            export.onNote(
-                "what was sent could not be removed from the store (\(error)); 'lathe export --abort-stale' does it later"
-            )
         }
     }
 
@@ -166,17 +125,9 @@ struct ExportRun {
     private func finish(_ manifest: Manifest, _ summary: ObjectSummary, _ hasAttributes: Bool, wasResumed: Bool)
         throws(ImageError) -> ExportResult
     {
-        let body = ObjectBody(try manifest.encoded())
-        do throws(StoreError) {
-            // Of its own name, and by now the object is there: a manifest that stands there is an older one's.
-            _ = try export.store.put(
-                body, to: manifestKey, ObjectAttributes(contentType: "application/json"), replacing: true)
-        } catch {
-            export.onNote(
-                "the object is there and whole, but its manifest is not; "
-                    + (checkpointFile == nil ? "export it again with --overwrite" : "the same command puts it there"))
-            throw error.imageError
-        }
+        try export.put(
+            manifest, as: manifestKey,
+            otherwise: checkpointFile == nil ? "export it again with --overwrite" : "the same command puts it there")
         try checkpointFile?.remove()
         return ExportResult(
             key: export.key, manifestKey: manifestKey, manifest: manifest, summary: summary,
@@ -193,7 +144,7 @@ struct ExportRun {
         guard manifest.objectLength == completion.length, manifest.object.crc64ecma == completion.crc64ecma,
             manifest.content.crc64ecma == completion.fingerprint
         else { throw CheckpointFile.none("its manifest is not that of its object", path: export.checkpointPath) }
-        let found = try storing { () throws(StoreError) -> ObjectSummary? in
+        let found = try export.storing { () throws(StoreError) -> ObjectSummary? in
             do throws(StoreError) { return try export.store.head(export.key) } catch {
                 if error.code == .noSuchObject { return nil }
                 throw error
@@ -203,7 +154,7 @@ struct ExportRun {
         let attributes = attributes(fingerprint: completion.fingerprint)
         var hasAttributes = found.attributes.userMetadata == attributes.userMetadata
         if !hasAttributes {
-            found = try storing { () throws(StoreError) in
+            found = try export.storing { () throws(StoreError) in
                 do throws(StoreError) {
                     try export.store.setAttributes(attributes, of: export.key, tag: found.tag)
                     hasAttributes = true
@@ -231,25 +182,6 @@ struct ExportRun {
     }
 
     // MARK: Beginning
-
-    /// - Throws: `destination-exists`.
-    private func requireFree(_ key: ObjectKey) throws(ImageError) {
-        // Asked where it may be replaced, too: a store that can't have such a key says so before anything is sent.
-        let isThere = try storing { () throws(StoreError) in
-            do throws(StoreError) {
-                _ = try export.store.head(key)
-                return true
-            } catch {
-                if error.code == .noSuchObject { return false }
-                throw error
-            }
-        }
-        guard !isThere || export.replacing else {
-            throw ImageError(
-                .destinationExists, "the object exists; delete it, name another, or pass --overwrite",
-                path: "\(export.store.name)/\(key)")
-        }
-    }
 
     /// - Throws: `invalid-option` for the checkpoint of another export; `source-changed`; `corrupt`.
     private func require(_ checkpoint: Checkpoint) throws(ImageError) {
@@ -293,7 +225,7 @@ struct ExportRun {
 
     /// - Returns: nil where the store does not know the upload any more.
     private func presentParts(of checkpoint: Checkpoint) throws(ImageError) -> [StoredPart]? {
-        try storing { () throws(StoreError) in
+        try export.storing { () throws(StoreError) in
             do throws(StoreError) {
                 return try export.store.parts(of: MultipartUpload(key: export.key, id: checkpoint.uploadID))
             } catch {
@@ -309,18 +241,8 @@ struct ExportRun {
             partLength: partLength, basis: basis)
     }
 
-    /// What the object is said to be; the fingerprint is known last.
     private func attributes(fingerprint: UInt64?) -> ObjectAttributes {
-        var attributes = export.attributes
-        attributes.contentType = attributes.contentType ?? "application/octet-stream"
-        attributes.userMetadata["lathe-format"] = basis.format
-        attributes.userMetadata["lathe-virtual-size"] = String(basis.virtualSize)
-        attributes.userMetadata["lathe-fingerprint"] = fingerprint.map { String($0) }
-        return attributes
-    }
-
-    private func storing<Result>(_ body: () throws(StoreError) -> Result) throws(ImageError) -> Result {
-        do throws(StoreError) { return try body() } catch { throw error.imageError }
+        export.attributes(virtualSize: basis.virtualSize, fingerprint: fingerprint)
     }
 }
 

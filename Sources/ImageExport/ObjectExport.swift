@@ -1,8 +1,11 @@
+internal import ImageFormats
 public import ImageModel
 public import ImagePipeline
 public import ObjectStorage
 
 /// A disk on its way into an object store: converted, sent, completed and proved, in one pass over the source.
+///
+/// An image of several files becomes an object for each; it goes through a temporary file, and can't be gone on with.
 public struct ObjectExport: Sendable {
     public var conversion: Conversion
     public var store: any ObjectStore
@@ -25,6 +28,7 @@ public struct ObjectExport: Sendable {
         progress: TransferProgress = .init(), onNote: @escaping @Sendable (String) -> Void = { _ in }
     ) {
         self.conversion = conversion
+        self.conversion.fileName = ExportName.lastComponent(of: key)
         self.store = store
         self.key = key
         self.attributes = attributes
@@ -41,7 +45,8 @@ public struct ObjectExport: Sendable {
     ///
     /// - Throws: `destination-exists`; `source-changed`; `store`; what the conversion throws.
     public func run() throws(ImageError) -> ExportResult {
-        try ExportRun(self).run()
+        let files = try conversion.makeEncoder().files
+        return files.isEmpty ? try ExportRun(self).run() : try FileSetExport(self, files).run()
     }
 }
 
@@ -81,7 +86,7 @@ public struct ExportResult: Hashable, Sendable {
     public var key: ObjectKey
     public var manifestKey: ObjectKey
     public var manifest: Manifest
-    /// What the store says of the object.
+    /// What the store says of the object; of several, of the one that is opened.
     public var summary: ObjectSummary
     /// False where the store can't give an object of this size the metadata that were known last.
     public var hasAttributes: Bool

@@ -108,27 +108,11 @@ public struct Conversion: Sendable {
     /// - Throws: what the source, the encoder and the sink throw; `cancelled`. The sink then holds a part of an image.
     public func run(into sink: any ImageSink) throws(ImageError) -> ConversionResult {
         let encoder = try makeEncoder()
-        if !(sink is any MemberFilesSink) { try requireOneFile(encoder) }
+        if !(sink is any MemberFilesSink) { try Self.requireOneFile(encoder) }
         let cloning = try SourceCloning(reflink, encoder.storage, source: image.source, sink: sink)
         let run = ConversionRun(self, encoder: encoder, sink: sink, cloning: cloning)
         WorkerThreads.run(work.threads) { run.work() }
         return try run.complete()
-    }
-}
-
-extension Conversion {
-    /// Refuses an image of several files, for destinations that are one.
-    ///
-    /// - Throws: `invalid-option`, here and where the options are wrong.
-    public func requireOneFile() throws(ImageError) { try requireOneFile(makeEncoder()) }
-
-    private func requireOneFile(_ encoder: any ImageEncoder) throws(ImageError) {
-        guard !encoder.files.isEmpty else { return }
-        throw ImageError(
-            .invalidOption,
-            "subformat=\(encoder.options["subformat"] ?? "") is \(encoder.files.count) files, a descriptor and extents beside it, and "
-                + "here is room for one: write it into a directory with 'lathe convert', or choose monolithicSparse or "
-                + "streamOptimized")
     }
 }
 

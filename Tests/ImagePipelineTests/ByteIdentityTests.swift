@@ -157,10 +157,19 @@ import Testing
         let image = try DiskImage(SparseMemory(ByteIdentityTests.content), format: .raw)
         for variant in OutputVariant.ofSeveralFiles {
             let conversion = Conversion(image, to: .vmdk, options: FormatOptions(variant.options))
-            let error = try #require(throws: ImageError.self) { try conversion.requireOneFile() }
+            let error = try #require(throws: ImageError.self) { try conversion.run(into: OneFileSink()) }
             #expect(error.code == .invalidOption && error.message.contains("2 files"))
         }
     }
+}
+
+/// A sink that knows of one file.
+private struct OneFileSink: ImageSink {
+    let isSequential = false
+
+    func write(data: Span<UInt8>, at offset: FileOffset) throws(ImageError) {}
+    func write(metadata: Span<UInt8>, at offset: FileOffset) throws(ImageError) {}
+    func finish(length: UInt64) throws(ImageError) {}
 }
 
 /// Bytes in memory that know of no hole.

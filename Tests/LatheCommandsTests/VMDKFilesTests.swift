@@ -73,20 +73,46 @@ import Testing
         #expect(try images == ["disk-f001.vmdk", "disk-f002.vmdk", "disk-f003.vmdk", "disk.vmdk"])
     }
 
-    @Test func whatIsOneFileTakesNone() throws {
+    @Test func aPipeTakesOneFile() throws {
+        let outcome = try lathe("convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=monolithicFlat", source, "-")
+        #expect(outcome.status == 1, "\(outcome.testDescription)")
+        #expect(outcome.errors.contains("is 2 files"), "\(outcome.testDescription)")
+    }
+
+    /// An object for each file, the same as on a disk; each way to verify finds them whole, and a damaged one.
+    @Test(.requiresQEMU, arguments: subformats) func aStoreTakesEachFileAsAnObject(subformat: String) throws {
         let store = directory.file("store")
-        try FileManager.default.createDirectory(atPath: store + "/bucket", withIntermediateDirectories: true)
-        for arguments in [
-            ["convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=monolithicFlat", source, "-"],
-            [
-                "export", "-f", "raw", "--image-format", "vmdk", "-o", "subformat=monolithicFlat", "--bucket", "bucket",
-                "--endpoint", store, source,
-            ],
-        ] {
-            let outcome = try lathe(arguments)
-            #expect(outcome.status == 1, "\(outcome.testDescription)")
-            #expect(outcome.errors.contains("is 2 files"), "\(outcome.testDescription)")
+        let exported = try lathe(
+            "export", "-f", "raw", "--image-format", "vmdk", "-o", "subformat=\(subformat)", "--bucket", "images",
+            "--endpoint", store, "--object", "vm/disk.vmdk", "--output", "json", source)
+        #expect(exported.status == 0, "\(exported.testDescription)")
+        let files = try exported.json()["files"]?.elements.compactMap(\.text) ?? []
+        #expect(try convert(subformat, "-q", "--manifest", directory.file("m.json")).status == 0)
+        #expect(try images == files.sorted())
+        let objects = "\(store)/images/vm"
+        for file in files { try Tool.run("cmp", ["\(objects)/\(file)", directory.file(file)]) }
+        try Tool.run("cmp", ["\(objects)/disk.vmdk.manifest.json", directory.file("m.json")])
+        let folder = directory.file("fetched")
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+        let fetched = "\(folder)/any.vmdk"
+        for depth in [[], ["--deep"], ["--download", fetched]] {
+            let outcome = try lathe(["verify", "--endpoint", store] + depth + ["oss://images/vm/disk.vmdk"])
+            #expect(outcome.status == 0, "\(outcome.testDescription)")
         }
+        #expect(try QEMU.run("compare", "-f", "raw", "-F", "vmdk", source, fetched).status == 0)
+
+        let file = try FileHandle(forUpdating: URL(filePath: "\(objects)/\(files[1])"))
+        try file.seek(toOffset: 400_000)
+        try file.write(contentsOf: Data([1, 2, 3]))
+        try file.close()
+        for depth in [["--deep"], ["--download", "\(folder)/damaged.vmdk", "--overwrite"]] {
+            let outcome = try lathe(["verify", "--endpoint", store] + depth + ["oss://images/vm/disk.vmdk"])
+            #expect(outcome.status != 0, "\(outcome.testDescription)")
+        }
+        #expect(!FileManager.default.fileExists(atPath: "\(folder)/damaged.vmdk"))
+        try FileManager.default.removeItem(atPath: "\(objects)/\(files[1])")
+        let missing = try lathe("verify", "--endpoint", store, "oss://images/vm/disk.vmdk")
+        #expect(missing.status == 2 && missing.text.contains("\(files[1]) is not there"), "\(missing.testDescription)")
     }
 
     @Test func anImageCanNotBeWrittenOverTheFilesThatItIsReadFrom() throws {

@@ -93,6 +93,16 @@ public struct Manifest: Hashable, Sendable {
         return size < virtualSize ? size : nil
     }
 
+    /// The files of an image of several, in an address space in which each begins where no part of another is.
+    public var members: [MemberFile] {
+        var start: UInt64 = 0
+        return files.map { file in
+            let member = MemberFile(name: file.name, range: FileRange(start, length: file.length))
+            start += file.length.dividedRoundingUp(by: MemberFile.alignment) * MemberFile.alignment
+            return member
+        }
+    }
+
     /// Whether the image is that of a disk of this size, in bytes, which an option rounded up.
     func isRoundedUp(from size: UInt64) -> Bool {
         options[Self.alignmentKey] != nil && size == sourceVirtualSize

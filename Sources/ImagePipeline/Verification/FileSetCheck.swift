@@ -26,10 +26,7 @@ extension Verification {
             faults += found.faults
             sums.append((found.crc64ecma, opened.length))
         }
-        guard faults.isEmpty else {
-            let told = faults.prefix(8).joined(separator: "; ")
-            return report.add(.object, .failed, faults.count > 8 ? "\(told); and \(faults.count - 8) more" : told)
-        }
+        guard faults.isEmpty else { return report.add(.object, .failed, VerificationReport.told(faults)) }
         report.object = Checksums(crc64ecma: CRC64Sum.checksum(ofFiles: sums))
         report.add(
             .object, .passed,

@@ -128,4 +128,40 @@ extension VerificationReport {
         object = Checksums(crc64ecma: crc64)
         compare(.object, crc64, with: manifest.object.crc64ecma, "the CRC-64 that the store keeps")
     }
+
+    /// The same of an image of several files.
+    ///
+    /// - Parameter files: what the store says of each file of the manifest; nil where it has none of that name.
+    public init(storeSays files: [(length: UInt64, crc64: UInt64?)?], manifest: Manifest) {
+        self.init(format: manifest.format, objectLength: files.reduce(0) { $0 + ($1?.length ?? 0) })
+        virtualSize = manifest.virtualSize
+        compare(.length, objectLength, with: manifest.objectLength, "the length in bytes, of all files together,")
+        var faults: [String] = []
+        var isKept = true
+        for (file, found) in zip(manifest.files, files) {
+            guard let found else {
+                faults.append("\(file.name) is not there")
+                continue
+            }
+            if found.length != file.length {
+                faults.append("\(file.name) has \(found.length) bytes, expected \(file.length)")
+            } else if let crc64 = found.crc64, let expected = file.checksums?.crc64ecma, crc64 != expected {
+                faults.append("\(file.name) has CRC-64 \(crc64), expected \(expected)")
+            }
+            if found.crc64 == nil { isKept = false }
+        }
+        if !faults.isEmpty {
+            add(.object, .failed, Self.told(faults))
+        } else if isKept {
+            add(.object, .passed, "each of \(files.count) files has the length and the CRC-64 of the manifest")
+        } else {
+            add(.object, .undecided, "the store keeps no CRC-64 of the objects; '--deep' reads them, and finds out")
+        }
+    }
+
+    /// The first of many faults.
+    static func told(_ faults: [String]) -> String {
+        let told = faults.prefix(8).joined(separator: "; ")
+        return faults.count > 8 ? "\(told); and \(faults.count - 8) more" : told
+    }
 }

@@ -87,7 +87,7 @@ struct BenchRun {
                 source.image, to: measured.variant.format, options: measured.variant.options(level: measured.level),
                 work: work(measured.threads))
             let written = try result.ours.samples.measure { () throws(ImageError) in
-                try conversion.run(into: sink.map(BenchSink.init) ?? NullSink())
+                try conversion.run(into: sink.map(JoinedFilesSink.init) ?? NullSink())
             }
             try requireSame(written.fingerprint, source, measured)
             result.ours.outputBytes = written.objectLength
@@ -150,7 +150,7 @@ struct BenchRun {
         let sink = try place.makeImageFile()
         let conversion = Conversion(
             source.image, to: variant.format, options: variant.options(), work: work(mostThreads))
-        let written = try conversion.run(into: BenchSink(sink))
+        let written = try conversion.run(into: JoinedFilesSink(sink))
         return try BenchImage(sink.writtenSource(), conversion, written)
     }
 

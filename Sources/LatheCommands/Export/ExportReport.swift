@@ -8,6 +8,8 @@ struct ExportReport: Encodable {
     var source: String
     var object: String
     var manifest: String
+    /// The names of all files, where the image is several: that of the object is the first.
+    var files: [String]?
     var format: String
     var virtualSize: UInt64
     /// Where the size of the disk was rounded up: what the source has.
@@ -30,7 +32,7 @@ struct ExportReport: Encodable {
     var seconds: Double
 
     enum CodingKeys: String, CodingKey {
-        case source, object, manifest, format, fingerprint, tag, retries, seconds
+        case source, object, manifest, files, format, fingerprint, tag, retries, seconds
         case virtualSize = "virtual-size"
         case sourceVirtualSize = "source-virtual-size"
         case objectLength = "object-length"
@@ -47,6 +49,7 @@ struct ExportReport: Encodable {
         self.source = source
         object = "\(store)/\(result.key)"
         manifest = "\(store)/\(result.manifestKey)"
+        files = result.manifest.files.isEmpty ? nil : result.manifest.files.map(\.name)
         format = result.manifest.format.rawValue
         virtualSize = result.manifest.virtualSize
         sourceVirtualSize = result.manifest.sourceVirtualSize
@@ -66,9 +69,11 @@ struct ExportReport: Encodable {
 
     var sentence: String {
         let speed = seconds > 0 ? Double(objectLength) / seconds / 1e6 : 0
-        let check = isCheckedByStore ? "the store has CRC-64 \(objectCRC64)" : "each part was checked by the store"
+        let whole = files == nil ? "the store has CRC-64 \(objectCRC64)" : "the store has the CRC-64 of each"
+        let check = isCheckedByStore ? whole : "each part was checked by the store"
+        let count = files.map { " in \($0.count) files" } ?? ""
         var text =
-            "\(object): \(format), \(Rendering.size(virtualSize)) disk in \(Rendering.size(objectLength)); "
+            "\(object): \(format), \(Rendering.size(virtualSize)) disk in \(Rendering.size(objectLength))\(count); "
             + "\(Rendering.fixed(seconds, digits: 2)) s, \(Rendering.fixed(speed, digits: 0)) MB/s; "
             + "\(check); fingerprint \(fingerprint)"
         if let sourceVirtualSize {

@@ -33,6 +33,17 @@ struct RemoteImage {
 
     func source() throws(ImageError) -> StoreSource { try StoreSource(store, key) }
 
+    /// What opens the other files of an image of several: the objects beside it; nil where it is one.
+    var siblings: SiblingObjects? {
+        guard let manifest, !manifest.files.isEmpty else { return nil }
+        return SiblingObjects(manifest.files.map(\.name), beside: key, in: store)
+    }
+
+    /// The key of a file of the manifest, of which the first has the name of the object itself.
+    func key(of file: WrittenFile, _ index: Int) throws(ImageError) -> ObjectKey {
+        index == 0 ? key : try ExportName.sibling(of: key, named: file.name)
+    }
+
     /// What can be told without reading the object.
     ///
     /// - Returns: nil where there is no manifest, and so nothing to hold it against.
@@ -45,6 +56,22 @@ struct RemoteImage {
                 "the object is there (\(summary.length) bytes), but there is no manifest beside it, and none was named: name one "
                     + "with '--manifest', or read it with '--deep'", path: "\(store.name)/\(key)")
         }
+        guard manifest.files.isEmpty else { return try storesWord(ofFiles: manifest) }
         return VerificationReport(storeSays: summary.length, crc64: summary.crc64, manifest: manifest)
+    }
+
+    private func storesWord(ofFiles manifest: Manifest) throws(ImageError) -> VerificationReport {
+        var found: [(length: UInt64, crc64: UInt64?)?] = []
+        for (index, file) in manifest.files.enumerated() {
+            let key = try key(of: file, index)
+            do throws(StoreError) {
+                let summary = try store.head(key)
+                found.append((summary.length, summary.crc64))
+            } catch {
+                guard error.code == .noSuchObject else { throw error.imageError }
+                found.append(nil)
+            }
+        }
+        return VerificationReport(storeSays: found, manifest: manifest)
     }
 }

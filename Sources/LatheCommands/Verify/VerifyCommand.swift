@@ -27,7 +27,7 @@ struct VerifyCommand: ParsableCommand {
             copy is repaired with --repair-from oss://BUCKET/KEY by fetching its bad parts alone.
 
             Of an image of several files (a vmdk with extents), the files that the manifest lists are opened beside the image, and \
-            no others; without a manifest, what '--allow-backing' allows.
+            no others, in a store too; --download fetches all of them. Without a manifest, what '--allow-backing' allows.
 
             Exit codes: 0 every image is whole, 1 it can't be told of one, 2 one is damaged. Without manifest and source, whole \
             means that the structure is sound and all of the disk can be read.
@@ -175,7 +175,7 @@ struct VerifyCommand: ParsableCommand {
         let remote = try RemoteImage(location, in: store, manifest: given, work.cancellation)
         if let download { return try fetch(remote, into: download, work) }
         if deep || source != nil || format != nil {
-            return try examine(remote.source(), remote.manifest, work.overNetwork(flags))
+            return try examine(remote.source(), remote.manifest, files: remote.siblings, work.overNetwork(flags))
         }
         return try remote.storesWord()
     }
@@ -184,6 +184,9 @@ struct VerifyCommand: ParsableCommand {
     private func fetch(_ remote: RemoteImage, into path: String, _ work: WorkOptions) throws(ImageError)
         -> VerificationReport
     {
+        if let manifest = remote.manifest, !manifest.files.isEmpty {
+            return try fetch(remote, manifest, into: path, work)
+        }
         let sink = try FileSink(path: path, replacing: overwrite)
         let download = ObjectDownload(
             remote.key, in: remote.store, manifest: remote.manifest, parallel: max(4, work.threads),
@@ -194,9 +197,30 @@ struct VerifyCommand: ParsableCommand {
         return report
     }
 
-    private func examine(_ image: any ImageSource, _ manifest: Manifest?, _ work: WorkOptions) throws(ImageError)
-        -> VerificationReport
+    /// Fetches the objects of an image of several files, which come to stand beside each other if nothing is wrong with any.
+    private func fetch(_ remote: RemoteImage, _ manifest: Manifest, into path: String, _ work: WorkOptions)
+        throws(ImageError) -> VerificationReport
     {
+        let files = manifest.members
+        let sink = try FileSetSink(path: path, files: files, replacing: overwrite)
+        for (index, file) in manifest.files.enumerated() {
+            let download = ObjectDownload(
+                try remote.key(of: file, index), in: remote.store, parallel: max(4, work.threads),
+                cancellation: work.cancellation)
+            _ = try download.run(into: MemberSink(files[index], in: sink))
+        }
+        try sink.finish(files: files)
+        let written = try sink.writtenFiles()
+        let report = try examine(written.sources[0], manifest, files: written, work)
+        if report.verdict != .damaged { try sink.commit() }
+        return report
+    }
+
+    /// - Parameter beside: what opens the files of an image of several, where the user does not say it.
+    private func examine(
+        _ image: any ImageSource, _ manifest: Manifest?, files beside: (any ReferencedFiles)? = nil,
+        _ work: WorkOptions
+    ) throws(ImageError) -> VerificationReport {
         var reference: DiskImage?
         if let source {
             reference = try store.image(
@@ -204,7 +228,7 @@ struct VerifyCommand: ParsableCommand {
         }
         var verification = Verification(
             image, format: format, manifest: manifest, reference: reference, work: work)
-        verification.references = try files(of: image, manifest)
+        verification.references = if let beside { beside } else { try files(of: image, manifest) }
         return try verification.run()
     }
 

@@ -1,0 +1,175 @@
+import Foundation
+import ImageFiles
+import ImageFormats
+import ImageModel
+import ImagePipeline
+import LatheTestSupport
+import ObjectStorage
+import ObjectStoreConformance
+import Synchronization
+import Testing
+
+@testable import ImageExport
+
+/// Images of several files in a store: an object for each, and all of them or none.
+@Suite struct FileSetExportTests {
+    private static let manifestKey = "vm/disk.vmdk.manifest.json"
+    private static let extents = ["vm/disk-s001.vmdk", "vm/disk-s002.vmdk", "vm/disk-s003.vmdk"]
+
+    /// A little more than two extents of 2 GiB, with something in each and across the border.
+    private static func disk() -> SparseMemory {
+        var disk = SparseMemory(SampleDisk.mixed(length: 300_000, seed: 31))
+        disk.write(SampleDisk.mixed(length: 200_000, seed: 32), at: 2 << 30 - 100_000)
+        disk.truncate(to: 4 << 30 + 512)
+        disk.write([1], at: 4 << 30 + 100)
+        return disk
+    }
+
+    private static func conversion(_ subformat: String, of source: any ImageSource) throws -> Conversion {
+        Conversion(
+            try DiskImage(source, format: .raw), to: .vmdk, options: FormatOptions(["subformat": subformat]),
+            work: WorkOptions(threads: 2))
+    }
+
+    private static func export(
+        _ subformat: String = "twoGbMaxExtentSparse", of source: (any ImageSource)? = nil, to store: any ObjectStore,
+        replacing: Bool = false, checkpoint: String? = nil, work: WorkOptions = WorkOptions(threads: 2)
+    ) throws -> ObjectExport {
+        var made = try conversion(subformat, of: source ?? disk())
+        made.work = work
+        return ObjectExport(
+            made, to: store, as: try ObjectKey("vm/disk.vmdk"), replacing: replacing,
+            transfer: TransferOptions(parallel: 2, partLength: 100 << 10), checkpointPath: checkpoint)
+    }
+
+    /// What `convert` makes of a disk, by the keys that the files have in a store, and the manifest's text.
+    private static func expected(_ subformat: String, of source: any ImageSource) throws -> [String: [UInt8]] {
+        let directory = try TemporaryDirectory()
+        var made = try conversion(subformat, of: source)
+        made.fileName = "disk.vmdk"
+        let sink = try FileSetSink(
+            path: directory.file("disk.vmdk"), files: made.makeEncoder().files, replacing: false)
+        let result = try made.run(into: sink)
+        try sink.commit()
+        var files = [manifestKey: try Manifest(made, result).encoded()]
+        for name in try directory.contents {
+            files["vm/" + name] = [UInt8](try Data(contentsOf: URL(filePath: directory.file(name))))
+        }
+        return files
+    }
+
+    @Test(arguments: [
+        ("twoGbMaxExtentSparse", disk()), ("twoGbMaxExtentSparse", SparseMemory([])),
+        ("monolithicFlat", SparseMemory(SampleDisk.mixed(length: 1_000_123, seed: 33))),
+        ("twoGbMaxExtentFlat", SparseMemory(SampleDisk.mixed(length: 700_000, seed: 34))),
+    ]) func theObjectsAreTheFilesOfAConversionAndSoIsTheManifest(subformat: String, source: SparseMemory) throws {
+        let store = MemoryStore()
+        let result = try Self.export(subformat, of: source, to: store).run()
+        let expected = try Self.expected(subformat, of: source)
+        #expect(store.keys == expected.keys.sorted())
+        for (key, bytes) in expected { expectSame(store.bytes(of: key), bytes) }
+        #expect(result.manifestKey.description == Self.manifestKey)
+        #expect(result.summary.length == expected["vm/disk.vmdk"].map { UInt64($0.count) })
+        #expect(store.uploadCount == 0)
+        for name in expected.keys where name != Self.manifestKey {
+            let metadata = try store.head(ObjectKey(name)).attributes.userMetadata
+            #expect(metadata["lathe-fingerprint"] == "\(result.manifest.content.crc64ecma)")
+        }
+    }
+
+    @Test func theDescriptorComesBehindItsExtentsAndTheManifestBehindIt() throws {
+        let store = MemoryStore()
+        _ = try Self.export(to: store).run()
+        let order = store.calls.compactMap { call -> String? in
+            switch call {
+            case .put(let key), .initiate(let key): key
+            default: nil
+            }
+        }
+        #expect(order == Self.extents + ["vm/disk.vmdk", Self.manifestKey])
+    }
+
+    @Test(arguments: extents + ["vm/disk.vmdk", manifestKey]) func whatIsThereKeepsAllAwayUnlessItMayBeReplaced(
+        key: String
+    ) throws {
+        let store = MemoryStore()
+        _ = try store.put(ObjectBody([1, 2, 3]), to: ObjectKey(key), ObjectAttributes(), replacing: false)
+        let error = try #require(throws: ImageError.self) { try Self.export(to: store).run() }
+        #expect(error.code == .destinationExists && error.path == "\(store.name)/\(key)")
+        #expect(store.keys == [key])
+        expectSame(store.bytes(of: key), [1, 2, 3])
+        _ = try Self.export(to: store, replacing: true).run()
+        let expected = try Self.expected("twoGbMaxExtentSparse", of: Self.disk())
+        for (key, bytes) in expected { expectSame(store.bytes(of: key), bytes) }
+    }
+
+    /// Every call fails in turn, or its answer is lost; what is there then is all of the image, or nothing of it.
+    @Test(arguments: [false, true], [false, true]) func aStoreThatFailsIsLeftWithAllOrNothing(
+        replacing: Bool, afterwards: Bool
+    ) throws {
+        let calls = MemoryStore()
+        _ = try Self.export(to: calls).run()
+        for failing in calls.calls.indices {
+            let countdown = Mutex<Int?>(nil)
+            let fail = { @Sendable () throws(StoreError) in
+                let isNow = countdown.withLock { left in
+                    defer { left = left.map { $0 - 1 } }
+                    return left == 0
+                }
+                if isNow { throw StoreError(.inputOutput, "the network is gone") }
+            }
+            let store = MemoryStore(
+                before: { (_, _) throws(StoreError) in if !afterwards { try fail() } },
+                after: { (_, _) throws(StoreError) in if afterwards { try fail() } })
+            if replacing { _ = try Self.export(to: store).run() }
+            countdown.withLock { $0 = failing }
+            let outcome = Result { try Self.export(to: store, replacing: replacing).run() }
+            // An upload of which even the name was lost is what '--abort-stale' is for.
+            if !afterwards { #expect(store.uploadCount == 0, "call \(failing)") }
+            let keys = store.keys
+            if case .success = outcome {
+                #expect(keys == Self.extents + ["vm/disk.vmdk", Self.manifestKey])
+            } else if keys.contains("vm/disk.vmdk") {
+                #expect(Self.extents.allSatisfy { keys.contains($0) }, "call \(failing): \(keys)")
+            } else if replacing {
+                // Extents of the image that was to be replaced may be left, but nothing says that they are one.
+                #expect(!keys.contains(Self.manifestKey), "call \(failing): \(keys)")
+            } else {
+                #expect(keys.isEmpty, "call \(failing): \(keys)")
+            }
+        }
+    }
+
+    @Test func anotherIsNotTakenAwayThatCameInBetween() throws {
+        let store = MemoryStore(before: { (call, _) throws(StoreError) in
+            guard call == .initiate("vm/disk-s002.vmdk") else { return }
+            throw StoreError(.objectExists, "somebody else's is there")
+        })
+        let error = try #require(throws: ImageError.self) { try Self.export(to: store).run() }
+        #expect(error.code == .destinationExists, "\(error)")
+        #expect(store.keys.isEmpty)
+        #expect(!store.calls.contains(.delete("vm/disk-s002.vmdk")))
+    }
+
+    @Test func aCheckpointIsRefusedBeforeAnythingIsSent() throws {
+        let directory = try TemporaryDirectory()
+        let store = MemoryStore()
+        let error = try #require(throws: ImageError.self) {
+            try Self.export(to: store, checkpoint: directory.file("checkpoint")).run()
+        }
+        #expect(error.code == .invalidOption && error.message.contains("--checkpoint"))
+        #expect(store.calls.isEmpty)
+        #expect(try directory.contents.isEmpty)
+    }
+
+    @Test func whoCancelsLeavesNothing() throws {
+        let cancellation = CancellationFlag()
+        let store = MemoryStore(after: { (call, _) throws(StoreError) in
+            if call == .initiate("vm/disk-s002.vmdk") { cancellation.cancel() }
+        })
+        let work = WorkOptions(threads: 2, cancellation: cancellation)
+        let error = try #require(throws: ImageError.self) { try Self.export(to: store, work: work).run() }
+        #expect(error.code == .cancelled, "\(error)")
+        #expect(store.keys.isEmpty && store.uploadCount == 0)
+    }
+}
