@@ -40,7 +40,7 @@ import Testing
     func aFullDiskFailsTasksAndNothingElse() throws { try check("fault_checks.FullDisk", count: 1) }
 
     @Test(.requiresPeer("python"), .requiresProgram("chromium")) func theConsoleWorksInABrowser() throws {
-        try check("console_checks", count: 9)
+        try check("console_checks", count: 10)
     }
 
     /// Runs a script's tests, and wants so many of them to pass.

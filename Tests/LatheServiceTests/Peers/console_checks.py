@@ -83,6 +83,25 @@ class Console(unittest.TestCase):
         page.shape(1280, 900, dark=True)
         self.picture('console-dark')
 
+    def test_an_export_that_ends_before_it_is_looked_at_is_told(self):
+        page = self.browser
+        self.sign_in()
+        page.ask("""(() => { const theirs = window.fetch; window.fetch = async (...all) => {
+            const answer = await theirs(...all)
+            if (all[1].headers['x-acs-action'] === 'ExportImage') await new Promise((resolve) => { window.goOn = resolve })
+            return answer
+        } })()""")
+        page.ask("document.getElementById('image').value = %s" % json.dumps(self.image))
+        page.click('#prefix')
+        page.type('quick')
+        page.click('#export-button')
+        page.wait('window.goOn !== undefined')
+        client = self.service.client('core')
+        task = self.service.call('DescribeTasks', RegionId=REGION)['TaskSet']['Task'][0]['TaskId']
+        self.service.ended(client, task)
+        page.ask('window.goOn()')
+        page.wait("%s.includes(%s)" % (ANNOUNCED, json.dumps('Task %s: Finished.' % task)), 20)
+
     def test_an_object_that_is_damaged_is_told(self):
         page = self.browser
         image = self.service.add_image('damaged', self.disk)

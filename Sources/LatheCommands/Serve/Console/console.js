@@ -208,6 +208,8 @@ async function startExport() {
       DryRun: isDry ? 'true' : undefined,
     })
     announce(`Task ${answer.TaskId} has been started.`)
+    // It may have ended by the first look at it; that is told all the same.
+    states.set(answer.TaskId, ACTIVE[0])
     pages.tasks.number = 1
     await refresh()
   } catch (error) {
