@@ -36,6 +36,15 @@ public enum FormatCatalog {
         return RawPackaging.allCases.first { options.asks("package", for: $0.rawValue) }?.format ?? .raw
     }
 
+    /// Whether a file can belong to an image of several files: what the others are called follows from the one that is opened.
+    ///
+    /// - Parameters:
+    ///   - name: without directories.
+    ///   - first: the name of the one that is opened.
+    public static func isFile(_ name: String, ofImage first: String) -> Bool {
+        VMDKFileSet.isName(name, ofExtentBeside: first)
+    }
+
     /// Opens an image with everything that its content is in.
     ///
     /// - Parameters:

@@ -153,6 +153,24 @@ import Testing
         #expect(try verdict(longer).verdict == .damaged)
     }
 
+    /// Else a download of somebody's image could write what it likes beside it.
+    @Test(arguments: [
+        "authorized_keys", "disk-notes", "disk-s01", "disk-s00x", "disk-flat2", "disk-", "other-s001", "disk",
+    ])
+    func aManifestNamesNoFileThatIsNoneOfTheImage(name: String) throws {
+        let variant = try #require(OutputVariant.ofSeveralFiles.first { $0.name.contains("Sparse") })
+        let made = try ByteIdentityTests.convert(SparseMemory(ByteIdentityTests.content), variant, threads: 2)
+        let conversion = Conversion(
+            try DiskImage(SparseMemory(ByteIdentityTests.content), format: .raw), to: .vmdk,
+            options: FormatOptions(variant.options))
+        let text = String(decoding: try Manifest(conversion, made.result).encoded(), as: UTF8.self)
+        #expect(text.contains("\"disk-s001\""))
+        let error = try #require(throws: ImageError.self) {
+            try Manifest(Array(text.replacing("\"disk-s001\"", with: "\"\(name)\"").utf8))
+        }
+        #expect(error.code == .corrupt, "\(error)")
+    }
+
     @Test func aSinkOfOneFileRefusesThem() throws {
         let image = try DiskImage(SparseMemory(ByteIdentityTests.content), format: .raw)
         for variant in OutputVariant.ofSeveralFiles {

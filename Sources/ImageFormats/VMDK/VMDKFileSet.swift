@@ -56,6 +56,21 @@ struct VMDKFileSet: Hashable, Sendable {
         return "\(name[..<dot])-\(role)\(name[dot...])"
     }
 
+    /// Whether a file beside a descriptor is called as an extent of it can be.
+    static func isName(_ name: String, ofExtentBeside descriptor: String) -> Bool {
+        let dot = descriptor.lastIndex(of: ".") ?? descriptor.endIndex
+        let (stem, ending) = (Array(descriptor[..<dot].utf8) + [UInt8(ascii: "-")], Array(descriptor[dot...].utf8))
+        let name = Array(name.utf8)
+        guard name.count > stem.count + ending.count, name.starts(with: stem),
+            name.suffix(ending.count).elementsEqual(ending)
+        else { return false }
+        let role = name[stem.count..<name.count - ending.count]
+        guard !role.elementsEqual("flat".utf8) else { return true }
+        let digits = UInt8(ascii: "0")...UInt8(ascii: "9")
+        return "fs".utf8.contains(role[role.startIndex]) && role.count > 3
+            && role.dropFirst().allSatisfy(digits.contains)
+    }
+
     /// Sectors of an extent.
     func size(ofExtent index: UInt64) -> UInt64 { min(extentSize, capacity - min(capacity, index * extentSize)) }
 

@@ -128,6 +128,12 @@ extension Manifest {
             guard ReferencedName.objection(to: file.name) == nil, !file.name.contains("/") else {
                 throw refuse("'\(ReferencedName.shown(file.name))' is not the name of a file beside the image")
             }
+            // A manifest says which files are read beside an image, and which a download writes.
+            guard file.name == files[0].name || FormatCatalog.isFile(file.name, ofImage: files[0].name) else {
+                throw refuse(
+                    "'\(ReferencedName.shown(file.name))' can't be a file of an image that is called "
+                        + "'\(ReferencedName.shown(files[0].name))'")
+            }
             let (end, overflow) = length.addingReportingOverflow(file.length)
             guard !overflow, let crc = file.checksums?.crc64ecma else { throw refuse("its files are too long") }
             length = end
