@@ -78,7 +78,8 @@ struct SnapshotArguments: ParsableArguments {
     @Option(
         name: .customShort("l"),
         help: ArgumentHelp(
-            "Read an internal snapshot of the (qcow2) image: its ID or name, or snapshot.id=ID, snapshot.name=NAME.",
+            "Read an internal snapshot of the (qcow2) image: its ID or name, or snapshot.id=ID, snapshot.name=NAME. The disk has "
+                + "the size that it had then; qemu-img gives it the present one.",
             valueName: "snapshot"))
     var snapshot: SnapshotSelection?
 }
