@@ -45,6 +45,10 @@ import Testing
         // Named after the source, unless it is said how.
         #expect(try required([]) == written("source.vmdk"))
         #expect(try required(["--name", "of/no/matter/x.vmdk"]) == written("x.vmdk"))
+        let piped = try shell(
+            #"cat "$2" | "$1" measure --output json \#(options.joined(separator: " ")) -"#, source
+        ).json()["required"]?.number
+        #expect(try piped == written("disk.vmdk"))
         #expect(try written("source.vmdk.vmdk") > written("y.vmdk"))
     }
 

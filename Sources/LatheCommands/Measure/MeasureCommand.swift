@@ -69,8 +69,7 @@ struct MeasureCommand: ParsableCommand {
             var made = Conversion(
                 image, to: format, options: options, sparsePolicy: try conversion.sparsePolicy(),
                 timestamp: try conversion.timestamp(), work: work.reading(image, flags: flags))
-            made.fileName =
-                name.map(PathName.lastComponent) ?? PathName.stem(of: source ?? "disk") + "." + format.rawValue
+            made.fileName = name.map(PathName.lastComponent) ?? defaultName
             let measured = try made.measure()
             let report = Report(required: measured.required, fullyAllocated: measured.fullyAllocated)
             try Rendering.render(report, as: output) {
@@ -79,6 +78,12 @@ struct MeasureCommand: ParsableCommand {
                 return "required size: \(measured.required)\nfully allocated size: \(most)"
             }
         }
+    }
+
+    /// Neither an empty disk nor standard input has a name.
+    private var defaultName: String {
+        let stem = source.flatMap { $0 == "-" ? nil : PathName.stem(of: $0) } ?? EncoderParameters.defaultFileName
+        return stem + "." + format.rawValue
     }
 
     private func disk(_ work: WorkOptions) throws(ImageError) -> DiskImage {

@@ -175,7 +175,8 @@ struct VerifyCommand: ParsableCommand {
         let remote = try RemoteImage(location, in: store, manifest: given, work.cancellation)
         if let download { return try fetch(remote, into: download, work) }
         if deep || source != nil || format != nil {
-            return try examine(remote.source(), remote.manifest, files: remote.siblings, work.overNetwork(flags))
+            let siblings = references.allowBacking == nil ? remote.siblings : nil
+            return try examine(remote.source(), remote.manifest, files: siblings, work.overNetwork(flags))
         }
         return try remote.storesWord()
     }
