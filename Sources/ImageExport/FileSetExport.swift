@@ -39,8 +39,12 @@ struct FileSetExport {
         let result = try export.conversion.run(into: JoinedFilesSink(spool))
         let manifest = try Manifest(export.conversion, result)
         let files = try export.conversion.files(of: result, in: spool.spooled())
+        // Before an old image is touched: a file that the store does not take has the export fail.
+        var partLengths: [UInt64] = []
+        for file in files { partLengths.append(try partLength(of: file)) }
+        try work.requireGoingOn()
         if export.replacing { try removeOld() }
-        let opened = try send(files, manifest)
+        let opened = try send(files, partLengths, manifest)
         try export.put(manifest, as: manifestKey, otherwise: "export it again with --overwrite")
         return ExportResult(
             key: export.key, manifestKey: manifestKey, manifest: manifest, summary: opened.summary,
@@ -50,29 +54,35 @@ struct FileSetExport {
     /// Sends all files, or leaves none of them.
     ///
     /// - Returns: what the store says of the one that is opened.
-    private func send(_ files: [SourceWindow], _ manifest: Manifest) throws(ImageError) -> FinishedObject {
+    private func send(_ files: [SourceWindow], _ partLengths: [UInt64], _ manifest: Manifest) throws(ImageError)
+        -> FinishedObject
+    {
         var sent: [ObjectKey] = []
         do throws(ImageError) {
             for index in files.indices.dropFirst() {
                 try work.requireGoingOn()
-                _ = try send(files[index], as: keys[index], manifest.files[index], manifest)
+                _ = try send(files[index], as: index, inPartsOf: partLengths[index], manifest)
                 sent.append(keys[index])
             }
-            return try send(files[0], as: keys[0], manifest.files[0], manifest)
+            return try send(files[0], as: 0, inPartsOf: partLengths[0], manifest)
         } catch {
             takeBack(sent)
             throw error
         }
     }
 
-    /// Sends a file, and has the store say that it is the one that was made.
-    private func send(_ file: SourceWindow, as key: ObjectKey, _ written: WrittenFile, _ manifest: Manifest)
-        throws(ImageError) -> FinishedObject
-    {
-        let partLength = try export.storing { () throws(StoreError) in
+    private func partLength(of file: SourceWindow) throws(ImageError) -> UInt64 {
+        try export.storing { () throws(StoreError) in
             try PartPlan.partLength(
                 forObjectOf: file.length, chosen: export.transfer.partLength, limits: export.store.limits)
         }
+    }
+
+    /// Sends a file, and has the store say that it is the one that was made.
+    private func send(_ file: SourceWindow, as index: Int, inPartsOf partLength: UInt64, _ manifest: Manifest)
+        throws(ImageError) -> FinishedObject
+    {
+        let (key, written) = (keys[index], manifest.files[index])
         let attributes = export.attributes(
             virtualSize: manifest.virtualSize, fingerprint: manifest.content.crc64ecma)
         let session = MultipartSession(

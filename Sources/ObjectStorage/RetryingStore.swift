@@ -150,7 +150,8 @@ extension RetryingStore {
     }
 
     public func delete(_ key: ObjectKey) throws(StoreError) {
-        try retrying { () throws(StoreError) in try store.delete(key) }
+        // Who stops an export has what was sent taken back.
+        try retrying(isStoppable: false) { () throws(StoreError) in try store.delete(key) }
     }
 
     public func setAttributes(_ attributes: ObjectAttributes, of key: ObjectKey, tag: String) throws(StoreError) {

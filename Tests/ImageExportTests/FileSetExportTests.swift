@@ -162,13 +162,29 @@ import Testing
         #expect(try directory.contents.isEmpty)
     }
 
+    @Test func anOldImageStandsWhereTheStoreDoesNotTakeTheNewOne() throws {
+        let store = MemoryStore(limits: .init(leastPartLength: 1, greatestPartLength: 5 << 30, partCount: 4))
+        let small = SparseMemory(SampleDisk.mixed(length: 200_000, seed: 35))
+        _ = try Self.export("monolithicFlat", of: small, to: store).run()
+        let keys = store.keys
+        let large = SparseMemory(SampleDisk.mixed(length: 1_000_000, seed: 36))
+        let error = try #require(throws: ImageError.self) {
+            try Self.export("monolithicFlat", of: large, to: store, replacing: true).run()
+        }
+        #expect(error.message.contains("more than 4 parts"), "\(error)")
+        #expect(store.keys == keys && keys.count == 3)
+        expectSame(store.bytes(of: "vm/disk-flat.vmdk").map { Array($0.prefix(200_000)) }, small[0..<200_000])
+    }
+
     @Test func whoCancelsLeavesNothing() throws {
         let cancellation = CancellationFlag()
         let store = MemoryStore(after: { (call, _) throws(StoreError) in
             if call == .initiate("vm/disk-s002.vmdk") { cancellation.cancel() }
         })
         let work = WorkOptions(threads: 2, cancellation: cancellation)
-        let error = try #require(throws: ImageError.self) { try Self.export(to: store, work: work).run() }
+        // As the command line has it: what is stopped is not called again, but what was sent is still taken back.
+        let patient = RetryingStore(store, isCancelled: { cancellation.isCancelled })
+        let error = try #require(throws: ImageError.self) { try Self.export(to: patient, work: work).run() }
         #expect(error.code == .cancelled, "\(error)")
         #expect(store.keys.isEmpty && store.uploadCount == 0)
     }
