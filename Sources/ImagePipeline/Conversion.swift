@@ -195,7 +195,7 @@ private final class ConversionRun: Sendable {
         digests = OrderedDigests(
             conversion.checksums, length: encoder.writtenSize ?? conversion.image.virtualSize)
         conversion.work.progress?.begin(
-            total: conversion.image.source.isLengthKnown ? conversion.image.virtualSize : 0)
+            total: conversion.image.source.isLengthKnown ? conversion.image.virtualSize : nil)
     }
 
     /// One worker's life: take a chunk, scan it, wait for its turn to place it, write it; until there are no more.

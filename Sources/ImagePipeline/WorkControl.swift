@@ -3,18 +3,24 @@ internal import Synchronization
 
 /// How far a piece of work has come; workers write it, anyone may read it at any time.
 public final class WorkProgress: Sendable {
-    private let totalBytes = Atomic<UInt64>(0)
+    private static let unknown = UInt64.max
+
+    private let totalBytes = Atomic<UInt64>(unknown)
     private let doneBytes = Atomic<UInt64>(0)
 
     public init() {}
 
-    /// Guest bytes in all; 0 while that is not known.
-    public var total: UInt64 { totalBytes.load(ordering: .relaxed) }
+    /// Guest bytes in all; nil while that is not known.
+    public var total: UInt64? {
+        let total = totalBytes.load(ordering: .relaxed)
+        return total == Self.unknown ? nil : total
+    }
     /// Guest bytes that are through, zeros included.
     public var done: UInt64 { doneBytes.load(ordering: .relaxed) }
 
-    func begin(total: UInt64) {
-        totalBytes.store(total, ordering: .relaxed)
+    /// - Parameter total: nil where it is not known yet.
+    func begin(total: UInt64?) {
+        totalBytes.store(total ?? Self.unknown, ordering: .relaxed)
         doneBytes.store(0, ordering: .relaxed)
     }
 

@@ -78,7 +78,8 @@ final class ProgressReporter: Sendable {
     private struct Line: Encodable {
         var event = "progress"
         var done: UInt64
-        var total: UInt64
+        /// nil while it is not known.
+        var total: UInt64?
         var elapsed: Double
         /// Seconds, as far as can be told from what is done.
         var left: Double?
@@ -113,7 +114,7 @@ final class ProgressReporter: Sendable {
         }
         var text = "\r"
         // Nobody knows how much of a pipe is left.
-        if total > 0 {
+        if let total, total > 0 {
             let share = Double(done) / Double(total)
             let filled = Int(share * Double(Self.barWidth))
             let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: Self.barWidth - filled)
@@ -135,8 +136,8 @@ final class ProgressReporter: Sendable {
     }
 
     /// Seconds to go, if the rest takes as long as what is done; where all is read, the rest is what is still to be sent.
-    private func left(_ done: UInt64, _ total: UInt64, _ elapsed: Double) -> Double? {
-        guard elapsed > 1 else { return nil }
+    private func left(_ done: UInt64, _ total: UInt64?, _ elapsed: Double) -> Double? {
+        guard elapsed > 1, let total else { return nil }
         if done > 0, done < total { return elapsed / Double(done) * Double(total - done) }
         guard done == total, let transfer, transfer.bytesSent > 0, transfer.bytesWaiting > 0 else { return nil }
         return elapsed / Double(transfer.bytesSent) * Double(transfer.bytesWaiting)

@@ -20,7 +20,9 @@ enum WatchedWork {
         let watch = { @Sendable in
             while !hasEnded.load(ordering: .relaxed) {
                 if monitor.isCancelled() { cancellation.cancel() }
-                if progress.total > 0 { monitor.onProgress(Double(progress.done) / Double(progress.total)) }
+                if let total = progress.total, total > 0 {
+                    monitor.onProgress(Double(progress.done) / Double(total))
+                }
                 usleep(interval)
             }
         }
