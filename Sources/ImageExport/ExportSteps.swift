@@ -5,8 +5,17 @@ import ObjectStorage
 
 /// What an export of one file and one of several have in common.
 extension ObjectExport {
-    /// - Throws: `destination-exists`; `store` for a key that the store can't have.
+    /// - Throws: `destination-exists`, also where the export would replace what it is made of; `store` for a key that the store
+    ///   can't have.
     func requireFree(_ key: ObjectKey) throws(ImageError) {
+        let isSource = conversion.image.source.files.contains {
+            ($0 as? StoreSource)?.isObject(key, in: store) ?? false
+        }
+        guard !isSource else {
+            throw ImageError(
+                .destinationExists, "the export is made of this object, which would be lost; name another",
+                path: "\(store.name)/\(key)")
+        }
         // Asked where it may be replaced, too: a store that can't have such a key says so before anything is sent.
         let isThere = try storing { () throws(StoreError) in
             do throws(StoreError) {

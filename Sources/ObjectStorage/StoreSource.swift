@@ -28,10 +28,18 @@ public final class StoreSource: ImageSource {
         do throws(StoreError) {
             summary = try store.head(key)
         } catch {
+            var error = error
+            // It is named once.
+            if error.operation == name { error.operation = nil }
             throw error.imageError.naming(name)
         }
         length = summary.length
         cache = BlockCache(length: summary.length)
+    }
+
+    /// Whether this is the object of that key in that bucket.
+    public func isObject(_ other: ObjectKey, in bucket: any ObjectStore) -> Bool {
+        key == other && store.location == bucket.location
     }
 
     public func withBytes<Result>(of range: FileRange, _ body: (Span<UInt8>) throws(ImageError) -> Result)

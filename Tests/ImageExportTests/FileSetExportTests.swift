@@ -103,6 +103,23 @@ import Testing
         for (key, bytes) in expected { expectSame(store.bytes(of: key), bytes) }
     }
 
+    @Test(arguments: ["twoGbMaxExtentSparse", "monolithicSparse"], ["vm/disk.vmdk", "vm/disk-s001.vmdk"])
+    func whatAnExportIsMadeOfIsNotReplacedByIt(subformat: String, key: String) throws {
+        let store = MemoryStore()
+        let disk = SampleDisk.mixed(length: 300_000, seed: 36)
+        _ = try store.put(ObjectBody(disk), to: ObjectKey(key), ObjectAttributes(), replacing: false)
+        let export = try Self.export(subformat, of: StoreSource(store, ObjectKey(key)), to: store, replacing: true)
+        guard subformat == "twoGbMaxExtentSparse" || key == "vm/disk.vmdk" else {
+            // Beside an image of one file there is room for others.
+            _ = try export.run()
+            return expectSame(store.bytes(of: key), disk)
+        }
+        let error = try #require(throws: ImageError.self) { try export.run() }
+        #expect(error.code == .destinationExists && error.path == "\(store.name)/\(key)")
+        #expect(store.keys == [key])
+        expectSame(store.bytes(of: key), disk)
+    }
+
     /// Every call fails in turn, or its answer is lost; what is there then is all of the image, or nothing of it.
     @Test(arguments: [false, true], [false, true]) func aStoreThatFailsIsLeftWithAllOrNothing(
         replacing: Bool, afterwards: Bool
