@@ -45,8 +45,12 @@ public enum ExportName {
     ///
     /// - Parameter name: of the file, as the image has it, without directories.
     public static func sibling(of key: ObjectKey, named name: String) throws(ImageError) -> ObjectKey {
-        let folder = key.description.dropLast(lastComponent(of: key).count)
-        return try ObjectKey.checked(folder + name)
+        try ObjectKey.checked(folder(of: key) + name)
+    }
+
+    /// What a key has up to its last `/`; empty where it has none.
+    public static func folder(of key: ObjectKey) -> String {
+        String(key.description.dropLast(lastComponent(of: key).count))
     }
 
     /// What stands behind the last `/` of a key.

@@ -21,6 +21,11 @@ public struct BeneathDirectory: ReferencedFiles {
         directory = OpenDirectory(try FileDescriptor(path: path, flags: O_RDONLY | O_DIRECTORY))
     }
 
+    /// The directory that an image is in.
+    ///
+    /// - Parameter image: the path of a file.
+    public init(of image: String) throws(ImageError) { try self.init(path: FileSink.directory(of: image)) }
+
     public func open(_ name: String, namedBy image: String) throws(ImageError) -> any ImageSource {
         if let objection = ReferencedName.objection(to: name) {
             throw ImageError(

@@ -68,6 +68,12 @@ public struct ImageError: Error, Sendable {
         self.cause = cause
     }
 
+    /// `ENOENT` (errno(3)), which stands for an object that a store does not have, too.
+    public static let noSuchFile: Int32 = 2
+
+    /// Whether what it is about is not there at all.
+    public var isMissing: Bool { systemError == Self.noSuchFile }
+
     /// The same error with the file named, where it names none yet.
     public func naming(_ path: String) -> ImageError {
         var named = self

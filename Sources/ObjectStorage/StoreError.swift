@@ -105,6 +105,7 @@ public struct StoreError: Error, Sendable {
         case .cancelled: ImageError(.cancelled, message)
         case .partDiffers, .preconditionFailed: ImageError(.sourceChanged, description)
         case .objectExists: ImageError(.destinationExists, description)
+        case .noSuchObject: ImageError(.store, description, systemError: ImageError.noSuchFile)
         default: ImageError(.store, description)
         }
     }

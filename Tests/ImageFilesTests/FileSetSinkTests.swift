@@ -101,7 +101,7 @@ import Testing
 
     @Test func onlyListedFilesBesideTheImageAreOpened() throws {
         try sink().commit()
-        let files = try ListedFiles(["disk", "disk-1"], beside: directory.file("disk"))
+        let files = try ListedFiles(["disk", "disk-1"], in: BeneathDirectory(of: directory.file("disk")))
         #expect(try files.open("disk-1", namedBy: directory.file("disk")).length == 4)
         for name in ["disk-2", "./disk-1", "/etc/passwd"] {
             let error = #expect(throws: ImageError.self) { try files.open(name, namedBy: directory.file("disk")) }

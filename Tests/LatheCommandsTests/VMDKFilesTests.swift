@@ -115,6 +115,42 @@ import Testing
         #expect(missing.status == 2 && missing.text.contains("\(files[1]) is not there"), "\(missing.testDescription)")
     }
 
+    @Test(arguments: subformats) func anImageInAStoreIsReadWithItsFiles(subformat: String) throws {
+        let store = directory.file("store")
+        let exported = try lathe(
+            "export", "-f", "raw", "--image-format", "vmdk", "-o", "subformat=\(subformat)", "--bucket", "images",
+            "--endpoint", store, "--object", "vm/disk.vmdk", "-q", source)
+        #expect(exported.status == 0, "\(exported.testDescription)")
+        let image = "oss://images/vm/disk.vmdk"
+        // A flat extent is read whole: its store knows no holes.
+        let folders = ["oss://images/vm", "oss://images/vm/", "oss://images"]
+        for folder in subformat == "twoGbMaxExtentSparse" ? folders : Array(folders.prefix(1)) {
+            let compared = try lathe("compare", "--endpoint", store, "--allow-backing", folder, source, image)
+            #expect(compared.status == 0, "\(compared.testDescription)")
+        }
+        let map = try lathe("map", "--endpoint", store, "--allow-backing", "oss://images/vm", "--output", "json", image)
+        let file = try map.json().elements.first?["filename"]?.text
+        #expect(file?.hasPrefix("\(store)/images/vm/disk-") == true, "\(map.testDescription)")
+        guard subformat == "twoGbMaxExtentSparse" else { return }
+        let back = directory.file("back.raw")
+        let converted = try lathe(
+            "convert", "--endpoint", store, "--allow-backing", "oss://images/vm", "-O", "raw", image, back)
+        #expect(converted.status == 0, "\(converted.testDescription)")
+        #expect(try lathe("compare", "-q", source, back).status == 0)
+        let verified = try lathe("verify", "--endpoint", store, "--deep", "--allow-backing", "oss://images/vm", image)
+        #expect(verified.status == 0, "\(verified.testDescription)")
+        let elsewhere = directory.file("elsewhere")
+        try FileManager.default.createDirectory(atPath: elsewhere, withIntermediateDirectories: false)
+        for (allowed, said) in [
+            ([], "opens no file that an image names"), (["--allow-backing", "oss://images/vmx"], "images/vmx/disk-"),
+            (["--allow-backing", elsewhere], elsewhere), (["--allow-backing", "oss://"], "names no folder"),
+            (["--allow-backing", "oss:///vm"], "names no folder"),
+        ] {
+            let refused = try lathe(["compare", "--endpoint", store] + allowed + [source, image])
+            #expect(refused.status == 2 && refused.errors.contains(said), "\(refused.testDescription)")
+        }
+    }
+
     @Test func anImageCanNotBeWrittenOverTheFilesThatItIsReadFrom() throws {
         #expect(try convert("monolithicFlat", "-q").status == 0)
         let outcome = try lathe(

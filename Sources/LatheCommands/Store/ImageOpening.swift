@@ -1,5 +1,6 @@
 public import ArgumentParser
 internal import Glibc
+internal import ImageExport
 internal import ImageFiles
 public import ImageFormats
 internal import ImageModel
@@ -52,8 +53,26 @@ extension StoreArguments {
         references: ReferenceArguments? = nil, snapshot: SnapshotSelection? = nil, isReadOnce: Bool = false
     ) throws(ImageError) -> DiskImage {
         let opened = try formattedSource(path, format: format, cancellation, isReadOnce: isReadOnce)
-        let files: any ReferencedFiles = if let references { try references.files() } else { NoReferencedFiles() }
+        let files: any ReferencedFiles =
+            if let references { try self.files(references, cancellation) } else { NoReferencedFiles() }
         return try DiskImage(opened.source, format: opened.format, references: files, snapshot: snapshot)
+    }
+
+    /// What opens the files that an image names: nothing, unless the user said where they may be.
+    func files(_ references: ReferenceArguments, _ cancellation: CancellationFlag?) throws(ImageError)
+        -> any ReferencedFiles
+    {
+        guard let allowed = references.allowBacking else { return NoReferencedFiles() }
+        guard let folder = try StoreLocation.folder(allowed) else { return try BeneathDirectory(path: allowed) }
+        return BeneathPrefix(folder.prefix, in: try open(folder.bucket, cancellation: cancellation))
+    }
+
+    /// What opens the files beside an image, or the objects beside one in a store.
+    func folder(of path: String, _ cancellation: CancellationFlag?) throws(ImageError) -> any ReferencedFiles {
+        guard let location = try StoreLocation(object: path), let key = location.key else {
+            return try BeneathDirectory(of: path)
+        }
+        return BeneathPrefix(ExportName.folder(of: key), in: try open(location, cancellation: cancellation))
     }
 }
 
@@ -62,15 +81,10 @@ struct ReferenceArguments: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             "Open what an image names (a backing file, a data file, a parent, extents), but only regular files beneath this "
-                + "directory, and over no link; without it, nothing that an image names is opened.", valueName: "dir"),
+                + "directory, and over no link, or objects beneath a folder of a store (oss://BUCKET/FOLDER); without it, nothing "
+                + "that an image names is opened.", valueName: "dir"),
         completion: .directory)
     var allowBacking: String?
-
-    /// What opens the files that an image names.
-    func files() throws(ImageError) -> any ReferencedFiles {
-        guard let allowBacking else { return NoReferencedFiles() }
-        return try BeneathDirectory(path: allowBacking)
-    }
 }
 
 /// What every verb takes that reads one disk, in whatever state of it.

@@ -35,6 +35,20 @@ struct StoreLocation: Hashable, Sendable {
         key = try ObjectKey.checked(String(rest[rest.index(after: slash)...]))
     }
 
+    /// What stands for a folder in a store where a directory could stand: a bucket, and what the keys in it begin with.
+    ///
+    /// - Returns: nil for a path.
+    /// - Throws: `invalid-option` for a location without a bucket.
+    static func folder(_ text: String) throws(ImageError) -> (bucket: StoreLocation, prefix: String)? {
+        guard let (scheme, rest) = split(text) else { return nil }
+        let slash = rest.firstIndex(of: "/") ?? rest.endIndex
+        guard slash != rest.startIndex else {
+            throw ImageError(
+                .invalidOption, "'\(text)' names no folder of a bucket: write \(scheme.rawValue)://BUCKET/FOLDER")
+        }
+        return (StoreLocation(scheme: scheme, bucket: String(rest[..<slash])), String(rest[slash...].dropFirst()))
+    }
+
     /// A bucket, by its name or as a location; the name alone is one of OSS.
     init(bucket text: String) throws(ImageError) {
         let (scheme, rest) = Self.split(text) ?? (.oss, Substring(text))

@@ -34,9 +34,9 @@ struct RemoteImage {
     func source() throws(ImageError) -> StoreSource { try StoreSource(store, key) }
 
     /// What opens the other files of an image of several: the objects beside it; nil where it is one.
-    var siblings: SiblingObjects? {
+    var siblings: ListedFiles? {
         guard let manifest, !manifest.files.isEmpty else { return nil }
-        return SiblingObjects(manifest.files.map(\.name), beside: key, in: store)
+        return ListedFiles(manifest.files.map(\.name), in: BeneathPrefix(ExportName.folder(of: key), in: store))
     }
 
     /// The key of a file of the manifest, of which the first has the name of the object itself.

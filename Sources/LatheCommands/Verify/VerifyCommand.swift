@@ -229,16 +229,18 @@ struct VerifyCommand: ParsableCommand {
         }
         var verification = Verification(
             image, format: format, manifest: manifest, reference: reference, work: work)
-        verification.references = if let beside { beside } else { try files(of: image, manifest) }
+        verification.references = if let beside { beside } else { try files(of: image, manifest, work) }
         return try verification.run()
     }
 
     /// What an image may be in beside its own file: what the manifest lists, or else what the user allows.
-    private func files(of image: any ImageSource, _ manifest: Manifest?) throws(ImageError) -> any ReferencedFiles {
+    private func files(of image: any ImageSource, _ manifest: Manifest?, _ work: WorkOptions) throws(ImageError)
+        -> any ReferencedFiles
+    {
         guard let manifest, !manifest.files.isEmpty, references.allowBacking == nil else {
-            return try references.files()
+            return try store.files(references, work.cancellation)
         }
-        return try ListedFiles(manifest.files.map(\.name), beside: image.name)
+        return ListedFiles(manifest.files.map(\.name), in: try BeneathDirectory(of: image.name))
     }
 
     private func repair(_ path: String, _ manifest: Manifest, _ work: WorkOptions, _ result: inout VerifyResult)

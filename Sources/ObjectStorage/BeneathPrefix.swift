@@ -1,0 +1,88 @@
+public import ImageModel
+
+/// Opens the files that images name as objects of one bucket beneath one folder of keys, which the user named.
+///
+/// A name is relative to the folder of the image that has it, where that lies beneath the allowed one in the same bucket; else to
+/// the allowed folder itself. Keys have no links and no `..`, so a key that begins with the folder's is beneath it.
+public struct BeneathPrefix: ReferencedFiles {
+    /// How many objects of a folder, and of the folders in it, are listed in a search.
+    public static let maximumSearch = 4096
+
+    private let store: any ObjectStore
+    /// Empty for all of the bucket, or ending with `/`.
+    private let prefix: String
+
+    /// - Parameter folder: what the keys begin with, up to a `/`, which may be left out; empty for all of the bucket.
+    public init(_ folder: String, in store: any ObjectStore) {
+        self.store = store
+        prefix = folder.isEmpty || folder.hasSuffix("/") ? folder : folder + "/"
+    }
+
+    public func open(_ name: String, namedBy image: String) throws(ImageError) -> any ImageSource {
+        if let objection = ReferencedName.objection(to: name) {
+            throw ImageError(
+                .externalReference,
+                "it names '\(ReferencedName.shown(name))', which \(objection); only a relative path that stays beneath "
+                    + "'\(shownPrefix)' is followed", path: image)
+        }
+        // In a path, empty parts and those of one dot lead nowhere; in a key they are letters.
+        let parts = name.split(separator: "/").filter { $0 != "." }
+        return try source(folder(of: image) + parts.joined(separator: "/"), namedBy: image)
+    }
+
+    public func search(
+        ending: String, beside image: String, _ isWanted: (any ImageSource) throws(ImageError) -> Bool
+    ) throws(ImageError) -> [any ImageSource] {
+        var folders = [prefix]
+        let own = folder(of: image)
+        if own != prefix { folders.insert(own, at: 0) }
+        var found: [any ImageSource] = []
+        for folder in folders {
+            for key in try keys(in: folder, beside: image) where key.lowercased().hasSuffix(ending) {
+                guard let source = try? source(key, namedBy: image), (try? isWanted(source)) == true else { continue }
+                found.append(source)
+            }
+        }
+        return found
+    }
+
+    private var shownPrefix: String { "\(store.name)/\(prefix)" }
+
+    /// What the key of an image has up to its last `/`; the allowed folder for an image that is elsewhere.
+    private func folder(of image: String) -> String {
+        guard image.hasPrefix(shownPrefix) else { return prefix }
+        let key = image.dropFirst(store.name.count + 1)
+        return key.lastIndex(of: "/").map { String(key[...$0]) } ?? ""
+    }
+
+    private func source(_ key: String, namedBy image: String) throws(ImageError) -> StoreSource {
+        let checked: ObjectKey
+        do throws(StoreError) { checked = try ObjectKey(key) } catch {
+            throw ImageError(.externalReference, "it names an object that can't be: \(error.message)", path: image)
+        }
+        return try StoreSource(store, checked)
+    }
+
+    /// The keys in a folder and nowhere deeper, in order.
+    private func keys(in folder: String, beside image: String) throws(ImageError) -> [String] {
+        var keys: [String] = []
+        var seen = 0
+        var last: String?
+        while true {
+            let page: ObjectPage
+            do throws(StoreError) { page = try store.list(prefix: folder, after: last, count: 1000) } catch {
+                throw error.imageError
+            }
+            seen += page.entries.count
+            guard seen <= Self.maximumSearch else {
+                throw ImageError(
+                    .limitExceeded,
+                    "there are more than \(Self.maximumSearch) objects '\(store.name)/\(folder)*'; put those that belong "
+                        + "together into a folder of their own", path: image)
+            }
+            keys += page.entries.map(\.key).filter { !$0.dropFirst(folder.count).contains("/") }
+            guard page.isTruncated, let end = page.entries.last else { return keys }
+            last = end.key
+        }
+    }
+}
