@@ -12,11 +12,23 @@ public final class FilePatch: PatchSink {
 
     /// - Throws: `input-output` where the file is not there, may not be written, or is in use; `unsupported` for what is no
     ///   regular file.
-    public init(path: String) throws(ImageError) {
+    public convenience init(path: String) throws(ImageError) { try self.init(path, flags: 0) }
+
+    /// A file that is made where it is missing, and that is not reached over a symbolic link.
+    ///
+    /// - Throws: as for one that is there.
+    public convenience init(creating path: String) throws(ImageError) {
+        try self.init(path, flags: O_CREAT | O_NOFOLLOW)
+    }
+
+    private init(_ path: String, flags: Int32) throws(ImageError) {
         self.path = path
         do throws(ImageError) {
-            descriptor = try FileDescriptor(path: path, flags: O_RDWR | O_NONBLOCK)
+            descriptor = try FileDescriptor(path: path, flags: O_RDWR | O_NONBLOCK | flags)
         } catch {
+            if error.systemError == ELOOP {
+                throw systemError("open", ELOOP, path: path, "it is a symbolic link; put the file itself there")
+            }
             guard let number = error.systemError, [EACCES, EPERM, EROFS, ETXTBSY].contains(number) else { throw error }
             throw systemError("open", number, path: path, "it can't be repaired in place: repair onto a copy")
         }

@@ -27,6 +27,23 @@ import Testing
         #expect(try source.read(FileRange(0, length: 6)) == [1, 9, 8, 4, 0, 0])
     }
 
+    @Test func aMissingFileIsMadeOnlyWhereThatIsAskedForAndOverNoLink() throws {
+        let missing = directory.file("missing")
+        let error = #expect(throws: ImageError.self) { try FilePatch(path: missing) }
+        #expect(error?.systemError == ENOENT)
+        let patch = try FilePatch(creating: missing)
+        try patch.write(data: [7, 8, 9].span, at: FileOffset(1))
+        try patch.finish(length: 3)
+        #expect(try Data(contentsOf: URL(filePath: missing)) == Data([0, 7, 8]))
+        _ = try FilePatch(creating: path)
+        #expect(try Data(contentsOf: URL(filePath: path)) == Data([1, 2, 3, 4]))
+
+        let link = directory.file("link")
+        try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: path)
+        let refused = #expect(throws: ImageError.self) { try FilePatch(creating: link) }
+        #expect(refused?.message.contains("symbolic link") == true, "\(String(describing: refused))")
+    }
+
     @Test func oneAtATimeHasAFile() throws {
         let first = try FilePatch(path: path)
         let error = #expect(throws: ImageError.self) { try FilePatch(path: path) }

@@ -51,8 +51,10 @@ struct ProvenImage {
         let target = PatchedMemory(bytes)
         let parts = try verify(bytes).damagedParts
         let report = try Repair(manifest: manifest).run(
-            parts, of: SparseMemory(bytes), from: donors, into: target
-        ) { () throws(ImageError) in
+            parts, of: SparseMemory(bytes), from: donors
+        ) { _ in
+            target
+        } by: {
             PatchedMemory([])
         }
         return (target.bytes, report)

@@ -59,9 +59,49 @@ import Testing
         try FileManager.default.removeItem(atPath: directory.file("disk-s003.vmdk"))
         let missing = try lathe("verify", "--manifest", directory.file("m.json"), directory.file("disk.vmdk"))
         #expect(missing.status != 0, "\(missing.testDescription)")
-        let repaired = try lathe(
-            "verify", "--manifest", directory.file("m.json"), "--repair-from", source, directory.file("disk.vmdk"))
-        #expect(repaired.status == 1 && repaired.errors.contains("images of one file"), "\(repaired.testDescription)")
+    }
+
+    /// Repaired in turn by the disk, by another copy, and by one in a store.
+    @Test(.requiresJSONSchema, arguments: subformats) func damagedAndMissingFilesAreRepaired(subformat: String) throws {
+        let manifest = directory.file("m.json")
+        #expect(try convert(subformat, "-q", "--manifest", manifest).status == 0)
+        let files = try images
+        let folder = directory.file("copy")
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+        for file in files { try Tool.run("cp", ["--sparse=always", directory.file(file), folder]) }
+        let exported = try lathe(
+            "export", "-f", "raw", "--image-format", "vmdk", "-o", "subformat=\(subformat)", "--bucket", "images",
+            "--endpoint", directory.file("store"), "--object", "vm/disk.vmdk", "-q", source)
+        #expect(exported.status == 0, "\(exported.testDescription)")
+        let arguments = ["verify", "--endpoint", directory.file("store"), "--manifest", manifest, "--output", "json"]
+        for donor in [source, "\(folder)/disk.vmdk", "oss://images/vm/disk.vmdk"] {
+            for damaged in [files[0], try #require(files.last)] {
+                let file = try FileHandle(forUpdating: URL(filePath: directory.file(damaged)))
+                try file.seek(toOffset: damaged == "disk.vmdk" ? 100 : 400_000)
+                try file.write(contentsOf: Data([1, 2, 3]))
+                try file.close()
+            }
+            if files.count > 2 { try FileManager.default.removeItem(atPath: directory.file(files[1])) }
+            let found = try lathe(arguments + [directory.file("disk.vmdk")])
+            #expect(found.status == 2, "\(found.testDescription)")
+            try found.output.write(to: URL(filePath: directory.file("found.json")))
+            #expect(
+                try JSONSchema.findings(directory.file("found.json"), against: "lathe.verify-1.schema.json").isEmpty)
+            let parts = try found.json()["images"]?.elements.first?["damaged-parts"]?.elements ?? []
+            #expect(
+                Set(parts.compactMap { $0["file-name"]?.text })
+                    == Set(files.count > 2 ? [files[0], files[1], files[3]] : files))
+            let repaired = try lathe(arguments + ["--repair-from", donor, directory.file("disk.vmdk")])
+            #expect(repaired.status == 0, "\(repaired.testDescription)")
+            for file in files { try Tool.run("cmp", [directory.file(file), "\(folder)/\(file)"]) }
+            // What was made anew is as sparse as it was.
+            try Tool.run("bash", ["-c", "test $(du -k '\(directory.file(files[1]))' | cut -f1) -lt 2000"])
+        }
+        let link = directory.file(try #require(files.first { $0 != "disk.vmdk" }))
+        try FileManager.default.removeItem(atPath: link)
+        try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: source)
+        let linked = try lathe(arguments + ["--repair-from", "\(folder)/disk.vmdk", directory.file("disk.vmdk")])
+        #expect(linked.status == 1 && linked.text.contains("symbolic link"), "\(linked.testDescription)")
     }
 
     @Test func anyFileThatIsThereKeepsAllAway() throws {

@@ -124,8 +124,11 @@ public struct Manifest: Hashable, Sendable {
         var options = options
         let sparseSize = options.removeValue(forKey: Self.sparseSizeKey)
         let timestamp = options.removeValue(forKey: Self.timestampKey).flatMap { UInt64($0) }
-        return Conversion(
+        var conversion = Conversion(
             image, to: format, options: FormatOptions(options), sparsePolicy: sparseSize == "0" ? .noHoles : .allHoles,
             timestamp: timestamp ?? EncoderParameters.defaultTimestamp, work: work)
+        // Files of an image name each other.
+        if let name = files.first?.name { conversion.fileName = name }
+        return conversion
     }
 }

@@ -5,7 +5,10 @@ struct DamageLocator {
     /// More ranges of one part than these are counted, not kept.
     private static let mostRanges = 256
 
+    private let image: DiskImage
     private let partLength: UInt64
+    /// The parts of each file, by what the file's source is called.
+    private var partsOfFiles: [String: Range<Int>] = [:]
     private var guests: [Int: [GuestRange]] = [:]
     private var omitted: [Int: Int] = [:]
     private var carried: [Int: UInt64] = [:]
@@ -13,8 +16,10 @@ struct DamageLocator {
     /// Completes what is known of damaged parts, by the tables of the image.
     ///
     /// - Throws: what the reader throws, where the tables themselves are damaged.
-    static func locate(_ parts: inout [DamagedPart], partLength: UInt64, in image: DiskImage) throws(ImageError) {
-        var locator = DamageLocator(partLength: partLength)
+    static func locate(
+        _ parts: inout [DamagedPart], of files: ListedFileSet, _ manifest: Manifest, in image: DiskImage
+    ) throws(ImageError) {
+        var locator = DamageLocator(image, files, manifest)
         for part in parts { locator.guests[part.index] = [] }
         var walk = MappingWalk(image)
         while let extent = try walk.next() { locator.take(extent) }
@@ -27,7 +32,16 @@ struct DamageLocator {
         }
     }
 
-    private init(partLength: UInt64) { self.partLength = partLength }
+    private init(_ image: DiskImage, _ files: ListedFileSet, _ manifest: Manifest) {
+        self.image = image
+        partLength = manifest.parts.length
+        var first = 0
+        for (source, length) in zip(files.sources, manifest.fileLengths) {
+            let count = Int(length.dividedRoundingUp(by: partLength))
+            if let source { partsOfFiles[source.name] = first..<first + count }
+            first += count
+        }
+    }
 
     private mutating func take(_ extent: MappedExtent) {
         switch extent.mapping {
@@ -47,15 +61,23 @@ struct DamageLocator {
         }
     }
 
+    /// - Parameters:
+    ///   - stored: where the image's reader says that something is, in one of its files.
+    ///   - body: gets the index of a part, and what of the range is in it.
     private mutating func forEachDamagedPart(
-        of file: FileRange, _ body: (inout DamageLocator, Int, FileRange) -> Void
+        of stored: FileRange, _ body: (inout DamageLocator, Int, FileRange) -> Void
     ) {
-        guard !file.isEmpty else { return }
-        for part in file.start.bytes / partLength...(file.end.bytes - 1) / partLength
-        where guests[Int(part)] != nil {
-            let start = max(file.start.bytes, part * partLength)
-            let end = min(file.end.bytes, (part + 1) * partLength)
-            body(&self, Int(part), FileRange(start, length: end - start))
+        guard !stored.isEmpty else { return }
+        let place = image.source.place(of: stored.start)
+        // What lies under the image, and is no part of it, has no damage of its own.
+        guard let parts = partsOfFiles[place.name], !parts.isEmpty else { return }
+        let (start, end) = (place.offset.bytes, place.offset.bytes + stored.length)
+        for index in start / partLength...(end - 1) / partLength where index < UInt64(parts.count) {
+            let part = parts.lowerBound + Int(index)
+            guard guests[part] != nil else { continue }
+            let from = max(start, index * partLength)
+            let to = min(end, (index + 1) * partLength)
+            body(&self, part, FileRange(start: stored.start + (from - start), length: to - from))
         }
     }
 

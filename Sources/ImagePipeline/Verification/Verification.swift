@@ -41,15 +41,17 @@ public struct Verification: Sendable {
             format = try FormatDetection.detect(source, name: source.name)
         }
         var report = VerificationReport(format: format, objectLength: source.length)
-        let (image, headerError) = try openImage(format)
+        var files = ListedFileSet([source])
+        if let manifest { files = try ListedFileSet(manifest, first: source, references) }
+        let (image, headerError) = try openImage(format, of: files)
         report.virtualSize = image?.virtualSize
         checkStructure(format, image, &report)
         if let manifest {
             checkFormat(image, manifest, &report)
             if manifest.files.isEmpty {
-                try checkObject(image, manifest, &report)
+                try checkObject(files, image, manifest, &report)
             } else {
-                try checkFiles(manifest, &report)
+                try checkFiles(files, image, manifest, &report)
             }
         }
         if let image {
@@ -63,11 +65,14 @@ public struct Verification: Sendable {
     }
 
     /// The disk in the file, or what is wrong with its header.
-    private func openImage(_ format: ImageFormat) throws(ImageError) -> (DiskImage?, ImageError?) {
+    private func openImage(_ format: ImageFormat, of files: ListedFileSet) throws(ImageError) -> (
+        DiskImage?, ImageError?
+    ) {
         do throws(ImageError) {
             return (try DiskImage(source, format: format, references: references), nil)
         } catch {
-            try Self.requireContentError(error)
+            // A file that is missing is damage.
+            if files.faults.isEmpty { try Self.requireContentError(error) }
             return (nil, error)
         }
     }
@@ -134,9 +139,9 @@ extension Verification {
 // MARK: - The file
 
 extension Verification {
-    private func checkObject(_ image: DiskImage?, _ manifest: Manifest, _ report: inout VerificationReport)
-        throws(ImageError)
-    {
+    private func checkObject(
+        _ files: ListedFileSet, _ image: DiskImage?, _ manifest: Manifest, _ report: inout VerificationReport
+    ) throws(ImageError) {
         report.compare(.length, source.length, with: manifest.objectLength, "the length in bytes")
         var selection = ChecksumSelection.crc64ecma
         if manifest.object.sha256 != nil { selection.insert(.sha256) }
@@ -147,7 +152,7 @@ extension Verification {
             selection, work)
         report.object = pass.object
         if let fingerprint = pass.fingerprint { report.content = Checksums(crc64ecma: fingerprint) }
-        report.damagedParts = damagedParts(pass.parts, manifest)
+        report.damagedParts = Self.damagedParts([pass.parts], of: files, manifest)
         let count = report.damagedParts.count
         let total = manifest.parts.crc64ecma.count
         if pass.object.crc64ecma == manifest.object.crc64ecma, count == 0 {
@@ -167,17 +172,7 @@ extension Verification {
         }
         if let image, count > 0 {
             // Where the tables are damaged too, the parts stay without guest ranges.
-            try? DamageLocator.locate(&report.damagedParts, partLength: manifest.parts.length, in: image)
-        }
-    }
-
-    private func damagedParts(_ found: PartChecksums, _ manifest: Manifest) -> [DamagedPart] {
-        manifest.parts.crc64ecma.enumerated().compactMap { index, expected in
-            let range = manifest.parts.range(ofPart: index, objectLength: manifest.objectLength)
-            // A part that is cut short is missing: its CRC-64 is that of another length.
-            let crc = range.end.bytes <= source.length ? found.crc64ecma[index] : nil
-            guard crc != expected else { return nil }
-            return DamagedPart(index: index, file: range, expected: expected, found: crc)
+            try? DamageLocator.locate(&report.damagedParts, of: files, manifest, in: image)
         }
     }
 }

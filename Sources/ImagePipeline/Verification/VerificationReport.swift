@@ -51,6 +51,10 @@ public struct VerificationCheck: Hashable, Sendable {
 public struct DamagedPart: Hashable, Sendable {
     /// In the manifest's list, from 0.
     public var index: Int
+    /// Which of the image's files it is in, as the manifest lists them, from 0.
+    public var fileIndex: Int
+    /// What the manifest calls that file; nil where the image is one.
+    public var fileName: String?
     /// Where it must be in the file.
     public var file: FileRange
     /// CRC-64/XZ by the manifest.

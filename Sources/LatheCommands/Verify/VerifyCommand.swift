@@ -19,7 +19,8 @@ struct VerifyCommand: ParsableCommand {
 
             --repair-from rewrites damaged parts in place, and nothing else, then verifies again. A part is taken from another \
             copy that has it whole, or made anew from a disk of the same content in any format, the raw source for one. \
-            Nothing is written that does not have the part's CRC-64 by the manifest.
+            Nothing is written that does not have the part's CRC-64 by the manifest. Of an image of several files, one that is \
+            missing is made anew, too.
 
             An object in a store (oss://BUCKET/KEY, s3://BUCKET/KEY) is held against the manifest beside it \
             (KEY.manifest.json): by what the store says, without reading it; with --deep by reading all of it and keeping \
@@ -147,12 +148,6 @@ struct VerifyCommand: ParsableCommand {
                     .invalidOption,
                     "--download fetches an object from a store: name it as oss://BUCKET/KEY or s3://BUCKET/KEY")
             }
-            if let manifest, !manifest.files.isEmpty, !repairFrom.isEmpty {
-                throw ImageError(
-                    .invalidOption,
-                    "--repair-from mends images of one file; this one is \(manifest.files.count): copy the damaged file again, or "
-                        + "convert the disk anew")
-            }
             result.report = try examine(try store.source(path, work.cancellation), manifest, work)
             if let manifest, !repairFrom.isEmpty, result.report?.needsRepair(manifest) ?? false {
                 try repair(path, manifest, work, &result)
@@ -246,6 +241,27 @@ struct VerifyCommand: ParsableCommand {
     private func repair(_ path: String, _ manifest: Manifest, _ work: WorkOptions, _ result: inout VerifyResult)
         throws(ImageError)
     {
+        guard manifest.files.isEmpty || references.allowBacking == nil else {
+            throw ImageError(
+                .invalidOption, "--repair-from mends the files that are beside the image; leave '--allow-backing' out")
+        }
+        let image = try FileSource(path: path)
+        let paths = FileSetSink.paths(path, manifest.members)
+        result.repair = try Repair(manifest: manifest, work: work).run(
+            result.report?.damagedParts ?? [], of: image, files(of: image, manifest, work),
+            from: donors(for: path, manifest, work)
+        ) { (index) throws(ImageError) in
+            // Over no link, as its files are read.
+            try index == 0 ? FilePatch(path: path) : FilePatch(creating: paths[index])
+        } by: { () throws(ImageError) in
+            try ScratchSpool()
+        }
+        result.report = try examine(try FileSource(path: path), manifest, work)
+    }
+
+    private func donors(for path: String, _ manifest: Manifest, _ work: WorkOptions) throws(ImageError)
+        -> [RepairDonor]
+    {
         var donors: [RepairDonor] = []
         for donor in repairFrom {
             let source = try store.source(donor, work.cancellation)
@@ -253,22 +269,21 @@ struct VerifyCommand: ParsableCommand {
                 throw ImageError(
                     .invalidOption, "an image can't be repaired from itself; name another copy", path: donor)
             }
-            donors.append(RepairDonor(source))
+            var files: any ReferencedFiles = NoReferencedFiles()
+            if !manifest.files.isEmpty, donor != "-" {
+                files = ListedFiles(manifest.files.map(\.name), in: try store.folder(of: donor, work.cancellation))
+            }
+            donors.append(RepairDonor(source, references: files))
         }
-        let target = try FilePatch(path: path)
-        let parts = result.report?.damagedParts ?? []
-        result.repair = try Repair(manifest: manifest, work: work).run(
-            parts, of: FileSource(path: path), from: donors, into: target
-        ) {
-            () throws(ImageError) in try ScratchSpool()
-        }
-        result.report = try examine(try FileSource(path: path), manifest, work)
+        return donors
     }
 }
 
 extension VerificationReport {
-    /// Whether the file itself is not what the manifest says.
+    /// Whether a file itself is not what the manifest says.
     fileprivate func needsRepair(_ manifest: Manifest) -> Bool {
+        // A file of no bytes has no part that could be missing.
         !damagedParts.isEmpty || objectLength != manifest.objectLength
+            || checks.contains { $0.subject == .object && $0.outcome == .failed }
     }
 }

@@ -37,6 +37,7 @@ struct VerifyPayload: Encodable {
 
     struct Part: Encodable {
         var index: Int
+        var fileName: String?
         var file: Range
         var expected: String
         var found: String?
@@ -46,6 +47,7 @@ struct VerifyPayload: Encodable {
 
         enum CodingKeys: String, CodingKey {
             case index, file, expected, found, guests
+            case fileName = "file-name"
             case omittedGuests = "omitted-guests"
             case otherBytes = "other-bytes"
         }
@@ -134,7 +136,8 @@ extension VerifyPayload.Image {
         }
         damagedParts = (report?.damagedParts ?? []).map { part in
             VerifyPayload.Part(
-                index: part.index, file: .init(start: part.file.start.bytes, length: part.file.length),
+                index: part.index, fileName: part.fileName,
+                file: .init(start: part.file.start.bytes, length: part.file.length),
                 expected: String(part.expected), found: part.found.map { String($0) },
                 guests: part.guests.map { $0.map(VerifyPayload.Range.init) }, omittedGuests: part.omittedGuests,
                 otherBytes: part.otherBytes)

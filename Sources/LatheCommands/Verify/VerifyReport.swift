@@ -63,7 +63,9 @@ struct VerifyResult {
 
     private static func lines(_ part: DamagedPart) -> [String] {
         let state = part.found == nil ? "missing" : "damaged"
-        var lines = ["  \(state) part \(part.index): file bytes \(text(part.file.start.bytes, part.file.length))"]
+        let place =
+            (part.fileName.map { $0 + ", " } ?? "file ") + "bytes " + text(part.file.start.bytes, part.file.length)
+        var lines = ["  \(state) part \(part.index): \(place)"]
         guard let guests = part.guests else {
             return lines + ["    which guest bytes it carries can't be told: the tables can't be read"]
         }
