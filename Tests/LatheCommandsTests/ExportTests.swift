@@ -210,6 +210,29 @@ import Testing
         #expect(isSame)
     }
 
+    @Test(.requiresQEMU) func aChainInAStoreIsReadFromThere() throws {
+        let folder = "\(store)/images/vm"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        try FileManager.default.copyItem(atPath: source, toPath: "\(folder)/base.raw")
+        try QEMU.make(["create", "-q", "-f", "qcow2", "-F", "raw", "-b", "base.raw", "\(folder)/top.qcow2"])
+        try QEMU.make(["create", "-q", "-f", "qcow2", "-o", "data_file=\(folder)/data", "\(folder)/apart.qcow2", "1M"])
+        try Tool.run("qemu-io", ["-f", "qcow2", "-c", "write -P 5 100k 60k", "\(folder)/top.qcow2"])
+        for name in ["top.qcow2", "apart.qcow2"] {
+            let expected = directory.file("expected.raw")
+            try QEMU.make(["convert", "-O", "raw", "\(folder)/\(name)", expected])
+            let location = "oss://images/vm/\(name)"
+            let refused = try lathe(["compare", "--endpoint", store, expected, location], environment: environment)
+            #expect(refused.status == 2 && refused.errors.contains("--allow-backing"), "\(refused.testDescription)")
+            let compared = try lathe(
+                ["compare", "--endpoint", store, "--allow-backing", "oss://images", expected, location],
+                environment: environment)
+            let isAllowed = name == "top.qcow2"
+            #expect(compared.status == (isAllowed ? 0 : 2), "\(compared.testDescription)")
+            // The name of the data file is an absolute path.
+            if !isAllowed { #expect(compared.errors.contains("is an absolute path"), "\(compared.testDescription)") }
+        }
+    }
+
     @Test func verifyTellsADamagedObjectFromAWholeOne() throws {
         #expect(try export("-O", "vdi").status == 0)
         let location = "oss://images/my.disk.vdi"
