@@ -1,5 +1,6 @@
 internal import FoundationEssentials
 internal import ImageFiles
+internal import ImageFormats
 internal import ImageModel
 internal import ImagePipeline
 internal import ObjectStorage
@@ -34,6 +35,14 @@ struct Checkpoint: Codable, Hashable, Sendable {
         var parts: [Part]?
     }
 
+    /// How far an export of several files has come.
+    struct Files: Codable, Hashable, Sendable {
+        /// The tags of the objects that are whole, by the index of the file.
+        var sent: [Int: String] = [:]
+        /// The file that was begun last, and of which the upload is; nil before the first.
+        var current: Int?
+    }
+
     /// A part as the store has it.
     struct Part: Codable, Hashable, Sendable {
         var number: Int
@@ -52,6 +61,33 @@ struct Checkpoint: Codable, Hashable, Sendable {
     var partLength: UInt64
     var basis: Basis
     var completion: Completion?
+    /// nil for an image of one file.
+    var files: Files?
+
+    /// - Parameter partLength: in bytes.
+    init(of export: ObjectExport, _ basis: Basis, partLength: UInt64, files: Files? = nil) {
+        store = export.store.name
+        location = export.store.location
+        key = export.key.description
+        uploadID = ""
+        self.partLength = partLength
+        self.basis = basis
+        self.files = files
+    }
+}
+
+extension Checkpoint.Basis {
+    init(_ conversion: Conversion) throws(ImageError) {
+        let encoder = try conversion.makeEncoder()
+        sourceLength = conversion.image.source.length
+        sourceRevision = conversion.image.revision
+        sourceFormat = conversion.image.format.rawValue
+        format = conversion.format.rawValue
+        options = encoder.options
+        options["sparse_policy"] = "\(conversion.sparsePolicy)"
+        virtualSize = encoder.writtenSize ?? conversion.image.virtualSize
+        self.encoder = Manifest.encoder(of: encoder)
+    }
 }
 
 /// The file of a checkpoint; it is replaced as a whole each time.
@@ -106,6 +142,15 @@ struct CheckpointFile: Sendable {
         try sink.write(metadata: bytes.span, at: FileOffset(0))
         try sink.finish(length: UInt64(bytes.count))
         try sink.commit()
+    }
+
+    /// Writes down which upload was begun.
+    func note(_ upload: MultipartUpload, in checkpoint: Checkpoint) throws(StoreError) {
+        var checkpoint = checkpoint
+        checkpoint.uploadID = upload.id
+        do throws(ImageError) { try write(checkpoint) } catch {
+            throw StoreError(.inputOutput, "the checkpoint can't be kept", cause: error)
+        }
     }
 
     func remove() throws(ImageError) { try FileRemoval.remove(path) }

@@ -35,21 +35,15 @@ struct ExportRun {
     /// - Returns: nil where the store has nothing of it.
     private func resume(_ checkpoint: Checkpoint) throws(ImageError) -> ExportResult? {
         // An object of one part is put whole, without an upload.
-        if !checkpoint.uploadID.isEmpty, let parts = try presentParts(of: checkpoint) {
-            let upload = MultipartUpload(key: export.key, id: checkpoint.uploadID)
-            return try send(partLength: checkpoint.partLength, resuming: (upload, parts))
+        if let begun = try export.upload(of: checkpoint, to: export.key) {
+            return try send(partLength: checkpoint.partLength, resuming: begun)
         }
         // Not before: the object may be an older one of the same bytes, which was to be replaced.
         if let completion = checkpoint.completion, let done = try finishCompleted(checkpoint, completion) {
             return done
         }
         guard !checkpoint.uploadID.isEmpty else { return nil }
-        guard checkpoint.location == export.store.location else {
-            throw ImageError(
-                .invalidOption,
-                "the export began in \(checkpoint.location), and \(export.store.location) knows nothing of it; go on there, or "
-                    + "name another file", path: export.checkpointPath)
-        }
+        try export.requireLocation(of: checkpoint)
         export.onNote(
             "the store has no upload \(checkpoint.uploadID) any more (it was aborted, or has expired): beginning anew")
         return nil
@@ -80,11 +74,7 @@ struct ExportRun {
             isCancelled: { [cancellation] in cancellation?.isCancelled ?? false },
             onInitiate: {
                 [checkpointFile, checkpoint = checkpoint(partLength: partLength)] (upload) throws(StoreError) in
-                var checkpoint = checkpoint
-                checkpoint.uploadID = upload.id
-                do throws(ImageError) { try checkpointFile?.write(checkpoint) } catch {
-                    throw StoreError(.inputOutput, "the checkpoint can't be kept", cause: error)
-                }
+                try checkpointFile?.note(upload, in: checkpoint)
             })
         do throws(ImageError) {
             let result = try export.send(export.conversion, by: session)
@@ -144,12 +134,7 @@ struct ExportRun {
         guard manifest.objectLength == completion.length, manifest.object.crc64ecma == completion.crc64ecma,
             manifest.content.crc64ecma == completion.fingerprint
         else { throw CheckpointFile.none("its manifest is not that of its object", path: export.checkpointPath) }
-        let found = try export.storing { () throws(StoreError) -> ObjectSummary? in
-            do throws(StoreError) { return try export.store.head(export.key) } catch {
-                if error.code == .noSuchObject { return nil }
-                throw error
-            }
-        }
+        let found = try export.head(export.key)
         guard var found, isOurs(found, completion) else { return nil }
         let attributes = attributes(fingerprint: completion.fingerprint)
         var hasAttributes = found.attributes.userMetadata == attributes.userMetadata
@@ -185,36 +170,8 @@ struct ExportRun {
 
     /// - Throws: `invalid-option` for the checkpoint of another export; `source-changed`; `corrupt`.
     private func require(_ checkpoint: Checkpoint) throws(ImageError) {
-        guard checkpoint.store == export.store.name, checkpoint.key == export.key.description else {
-            throw ImageError(
-                .invalidOption,
-                "this is the checkpoint of an export to \(checkpoint.store)/\(checkpoint.key), not to "
-                    + "\(export.store.name)/\(export.key); name another file", path: export.checkpointPath)
-        }
-        var then = checkpoint.basis
-        guard then.sourceLength == basis.sourceLength, then.sourceRevision == basis.sourceRevision else {
-            throw ImageError(
-                .sourceChanged,
-                "the source changed since the export began (then \(then.sourceLength) bytes of \(then.sourceRevision ?? "?"), now "
-                    + "\(basis.sourceLength) bytes of \(basis.sourceRevision ?? "?")), so the parts that were sent are of another "
-                    + "disk; begin anew without the checkpoint (\(export.checkpointPath ?? ""))",
-                path: export.conversion.image.source.name)
-        }
-        then.sourceRevision = basis.sourceRevision
-        guard then == basis else {
-            throw ImageError(
-                .invalidOption,
-                "the export began with other options, or with another version of Lathe (\(then.format) \(then.options) "
-                    + "\(then.encoder), now \(basis.format) \(basis.options) \(basis.encoder)); use the same, or begin anew "
-                    + "without the checkpoint", path: export.checkpointPath)
-        }
-        let greatestLength = try export.conversion.greatestLength()
-        do throws(StoreError) {
-            _ = try PartPlan.partLength(
-                forObjectOf: greatestLength, chosen: checkpoint.partLength, limits: export.store.limits)
-        } catch {
-            throw CheckpointFile.none(error.message, path: export.checkpointPath)
-        }
+        try export.require(checkpoint, of: basis)
+        try export.requirePartLength(of: checkpoint, forObjectOf: try export.conversion.greatestLength())
         if let chosen = export.transfer.partLength, chosen != checkpoint.partLength {
             throw ImageError(
                 .invalidOption,
@@ -223,39 +180,11 @@ struct ExportRun {
         }
     }
 
-    /// - Returns: nil where the store does not know the upload any more.
-    private func presentParts(of checkpoint: Checkpoint) throws(ImageError) -> [StoredPart]? {
-        try export.storing { () throws(StoreError) in
-            do throws(StoreError) {
-                return try export.store.parts(of: MultipartUpload(key: export.key, id: checkpoint.uploadID))
-            } catch {
-                if error.code == .noSuchUpload { return nil }
-                throw error
-            }
-        }
-    }
-
     private func checkpoint(partLength: UInt64) -> Checkpoint {
-        Checkpoint(
-            store: export.store.name, location: export.store.location, key: export.key.description, uploadID: "",
-            partLength: partLength, basis: basis)
+        Checkpoint(of: export, basis, partLength: partLength)
     }
 
     private func attributes(fingerprint: UInt64?) -> ObjectAttributes {
         export.attributes(virtualSize: basis.virtualSize, fingerprint: fingerprint)
-    }
-}
-
-extension Checkpoint.Basis {
-    fileprivate init(_ conversion: Conversion) throws(ImageError) {
-        let encoder = try conversion.makeEncoder()
-        sourceLength = conversion.image.source.length
-        sourceRevision = conversion.image.revision
-        sourceFormat = conversion.image.format.rawValue
-        format = conversion.format.rawValue
-        options = encoder.options
-        options["sparse_policy"] = "\(conversion.sparsePolicy)"
-        virtualSize = encoder.writtenSize ?? conversion.image.virtualSize
-        self.encoder = Manifest.encoder(of: encoder)
     }
 }

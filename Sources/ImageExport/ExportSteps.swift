@@ -17,16 +17,8 @@ extension ObjectExport {
                 path: "\(store.name)/\(key)")
         }
         // Asked where it may be replaced, too: a store that can't have such a key says so before anything is sent.
-        let isThere = try storing { () throws(StoreError) in
-            do throws(StoreError) {
-                _ = try store.head(key)
-                return true
-            } catch {
-                if error.code == .noSuchObject { return false }
-                throw error
-            }
-        }
-        guard !isThere || replacing else {
+        let found = try head(key)
+        guard found == nil || replacing else {
             throw ImageError(
                 .destinationExists, "the object exists; delete it, name another, or pass --overwrite",
                 path: "\(store.name)/\(key)")
@@ -96,7 +88,82 @@ extension ObjectExport {
         }
     }
 
+    /// What the store knows of an object; nil where there is none.
+    func head(_ key: ObjectKey) throws(ImageError) -> ObjectSummary? {
+        try storing { () throws(StoreError) in
+            do throws(StoreError) { return try store.head(key) } catch {
+                if error.code == .noSuchObject { return nil }
+                throw error
+            }
+        }
+    }
+
     func storing<Result>(_ body: () throws(StoreError) -> Result) throws(ImageError) -> Result {
         do throws(StoreError) { return try body() } catch { throw error.imageError }
+    }
+}
+
+/// What is asked of the checkpoint of a run before, whatever the number of files.
+extension ObjectExport {
+    /// - Throws: `invalid-option` for the checkpoint of another export; `source-changed`.
+    func require(_ checkpoint: Checkpoint, of basis: Checkpoint.Basis) throws(ImageError) {
+        guard checkpoint.store == store.name, checkpoint.key == key.description else {
+            throw ImageError(
+                .invalidOption,
+                "this is the checkpoint of an export to \(checkpoint.store)/\(checkpoint.key), not to \(store.name)/\(key); name "
+                    + "another file", path: checkpointPath)
+        }
+        var then = checkpoint.basis
+        guard then.sourceLength == basis.sourceLength, then.sourceRevision == basis.sourceRevision else {
+            throw ImageError(
+                .sourceChanged,
+                "the source changed since the export began (then \(then.sourceLength) bytes of \(then.sourceRevision ?? "?"), now "
+                    + "\(basis.sourceLength) bytes of \(basis.sourceRevision ?? "?")), so the parts that were sent are of another "
+                    + "disk; begin anew without the checkpoint (\(checkpointPath ?? ""))",
+                path: conversion.image.source.name)
+        }
+        then.sourceRevision = basis.sourceRevision
+        guard then == basis else {
+            throw ImageError(
+                .invalidOption,
+                "the export began with other options, or with another version of Lathe (\(then.format) \(then.options) "
+                    + "\(then.encoder), now \(basis.format) \(basis.options) \(basis.encoder)); use the same, or begin anew "
+                    + "without the checkpoint", path: checkpointPath)
+        }
+    }
+
+    /// - Throws: `corrupt` where the store takes no object of that length in such parts.
+    func requirePartLength(of checkpoint: Checkpoint, forObjectOf length: UInt64) throws(ImageError) {
+        do throws(StoreError) {
+            _ = try PartPlan.partLength(forObjectOf: length, chosen: checkpoint.partLength, limits: store.limits)
+        } catch {
+            throw CheckpointFile.none(error.message, path: checkpointPath)
+        }
+    }
+
+    /// - Throws: `invalid-option` where the export began in another store.
+    func requireLocation(of checkpoint: Checkpoint) throws(ImageError) {
+        guard checkpoint.location == store.location else {
+            throw ImageError(
+                .invalidOption,
+                "the export began in \(checkpoint.location), and \(store.location) knows nothing of it; go on there, or name another "
+                    + "file", path: checkpointPath)
+        }
+    }
+
+    /// The upload that was begun, with the parts that the store has.
+    ///
+    /// - Returns: nil where there was none, or where the store does not know it any more.
+    func upload(of checkpoint: Checkpoint, to key: ObjectKey) throws(ImageError)
+        -> (upload: MultipartUpload, parts: [StoredPart])?
+    {
+        guard !checkpoint.uploadID.isEmpty else { return nil }
+        let upload = MultipartUpload(key: key, id: checkpoint.uploadID)
+        return try storing { () throws(StoreError) in
+            do throws(StoreError) { return (upload, try store.parts(of: upload)) } catch {
+                if error.code == .noSuchUpload { return nil }
+                throw error
+            }
+        }
     }
 }

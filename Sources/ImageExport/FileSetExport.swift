@@ -8,33 +8,48 @@ import ObjectStorage
 ///
 /// How long a file is can be known only when the next is begun, and its head is written last. So all go into a nameless
 /// temporary file first, and from there into the store one after the other, the one that is opened last: before that there are
-/// extents, but no image.
+/// extents, but no image. A run that goes on where another ended makes the files again, and sends what the store does not have.
 struct FileSetExport {
     private let export: ObjectExport
     private let manifestKey: ObjectKey
     /// In the order of the image's files: the first is the one that is opened.
     private let keys: [ObjectKey]
+    private let checkpointFile: CheckpointFile?
+    private let basis: Checkpoint.Basis
 
     private var work: WorkOptions { export.conversion.work }
 
     /// - Parameter files: what the encoder says of them, with names that follow that of the object.
-    /// - Throws: `invalid-option` for a key that a file can't have, or where a checkpoint is asked for.
+    /// - Throws: `invalid-option` for a key that a file can't have.
     init(_ export: ObjectExport, _ files: [MemberFile]) throws(ImageError) {
-        guard export.checkpointPath == nil else {
-            throw ImageError(
-                .invalidOption,
-                "an export of several files can't go on where another ended; leave '--checkpoint' and '--resume' out, or choose "
-                    + "monolithicSparse or streamOptimized, which are one file")
-        }
         self.export = export
         manifestKey = try ExportName.manifest(of: export.key)
         var keys = [export.key]
         for file in files.dropFirst() { keys.append(try ExportName.sibling(of: export.key, named: file.name)) }
         self.keys = keys
+        checkpointFile = export.checkpointPath.map { CheckpointFile(path: $0) }
+        basis = try Checkpoint.Basis(export.conversion)
     }
 
     func run() throws(ImageError) -> ExportResult {
-        for key in keys + [manifestKey] { try export.requireFree(key) }
+        guard let checkpointFile else { return try run(after: nil) }
+        return try checkpointFile.whileOurs { () throws(ImageError) in
+            let checkpoint = try checkpointFile.read()
+            if let checkpoint {
+                try export.require(checkpoint, of: basis)
+                try export.requireLocation(of: checkpoint)
+            }
+            let result = try run(after: checkpoint)
+            try checkpointFile.remove()
+            return result
+        }
+    }
+
+    private func run(after before: Checkpoint?) throws(ImageError) -> ExportResult {
+        var checkpoint = before ?? Checkpoint(of: export, basis, partLength: 0, files: .init())
+        for (index, key) in keys.enumerated() where !checkpoint.hasBegun(index) { try export.requireFree(key) }
+        let isNew = !checkpoint.hasBegun(0)
+        if isNew { try export.requireFree(manifestKey) }
         let spool = try ScratchSpool()
         let result = try export.conversion.run(into: JoinedFilesSink(spool))
         let manifest = try Manifest(export.conversion, result)
@@ -43,30 +58,32 @@ struct FileSetExport {
         var partLengths: [UInt64] = []
         for file in files { partLengths.append(try partLength(of: file)) }
         try work.requireGoingOn()
-        if export.replacing { try removeOld() }
-        let opened = try send(files, partLengths, manifest)
-        try export.put(manifest, as: manifestKey, otherwise: "export it again with --overwrite")
+        if export.replacing, isNew { try removeOld() }
+        let opened = try send(files, partLengths, manifest, &checkpoint)
+        try export.put(
+            manifest, as: manifestKey,
+            otherwise: checkpointFile == nil ? "export it again with --overwrite" : "the same command puts it there")
         return ExportResult(
             key: export.key, manifestKey: manifestKey, manifest: manifest, summary: opened.summary,
-            hasAttributes: opened.hasAttributes, wasResumed: false)
+            hasAttributes: opened.hasAttributes, wasResumed: before != nil)
     }
 
-    /// Sends all files, or leaves none of them.
+    /// Sends all files, or leaves none of them, unless a checkpoint is kept.
     ///
     /// - Returns: what the store says of the one that is opened.
-    private func send(_ files: [SourceWindow], _ partLengths: [UInt64], _ manifest: Manifest) throws(ImageError)
-        -> FinishedObject
-    {
+    private func send(
+        _ files: [SourceWindow], _ partLengths: [UInt64], _ manifest: Manifest, _ checkpoint: inout Checkpoint
+    ) throws(ImageError) -> FinishedObject {
         var sent: [ObjectKey] = []
         do throws(ImageError) {
             for index in files.indices.dropFirst() {
                 try work.requireGoingOn()
-                _ = try send(files[index], as: index, inPartsOf: partLengths[index], manifest)
+                _ = try send(files[index], as: index, inPartsOf: partLengths[index], manifest, &checkpoint)
                 sent.append(keys[index])
             }
-            return try send(files[0], as: 0, inPartsOf: partLengths[0], manifest)
+            return try send(files[0], as: 0, inPartsOf: partLengths[0], manifest, &checkpoint)
         } catch {
-            takeBack(sent)
+            if checkpointFile == nil { takeBack(sent) }
             throw error
         }
     }
@@ -78,49 +95,103 @@ struct FileSetExport {
         }
     }
 
-    /// Sends a file, and has the store say that it is the one that was made.
-    private func send(_ file: SourceWindow, as index: Int, inPartsOf partLength: UInt64, _ manifest: Manifest)
-        throws(ImageError) -> FinishedObject
-    {
-        let (key, written) = (keys[index], manifest.files[index])
+    /// Sends a file, unless the store has it from a run before, and has the store say that it is the one that was made.
+    ///
+    /// - Parameter checkpoint: how far the export has come before, and then after.
+    private func send(
+        _ file: SourceWindow, as index: Int, inPartsOf partLength: UInt64, _ manifest: Manifest,
+        _ checkpoint: inout Checkpoint
+    ) throws(ImageError) -> FinishedObject {
+        let written = manifest.files[index]
         let attributes = export.attributes(
             virtualSize: manifest.virtualSize, fingerprint: manifest.content.crc64ecma)
-        let session = MultipartSession(
-            export.store,
-            .init(key: key, attributes: attributes, partLength: partLength, replacing: export.replacing),
-            limit: export.transfer.limit, progress: export.progress,
-            isCancelled: { [cancellation = work.cancellation] in cancellation?.isCancelled ?? false })
+        let begun = checkpoint.files?.current == index ? try export.upload(of: checkpoint, to: keys[index]) : nil
+        if begun != nil {
+            try export.requirePartLength(of: checkpoint, forObjectOf: file.length)
+        } else if let whole = try wholeObject(index, written, attributes, checkpoint) {
+            return whole
+        } else {
+            checkpoint.begin(index, inPartsOf: partLength)
+            try checkpointFile?.write(checkpoint)
+        }
+        let session = session(for: index, attributes, resuming: begun, checkpoint)
         do throws(ImageError) {
-            let copy = Conversion(
-                try DiskImage(file, format: .raw), to: .raw,
-                work: WorkOptions(threads: work.threads, cancellation: work.cancellation))
-            let sent = try export.send(copy, by: session)
-            guard sent.objectLength == written.length, let crc64 = sent.objectCRC64,
-                crc64 == written.checksums?.crc64ecma
-            else {
-                throw ImageError(
-                    .verificationFailed,
-                    "the temporary file does not give back what was written to it; look after the disk that TMPDIR is on",
-                    path: file.name)
-            }
-            return try export.storing { () throws(StoreError) in
-                try session.finish(attributes: attributes, length: sent.objectLength, crc64: crc64) {
-                    // An image without its manifest is not what anybody who stops an export wants to be left with.
-                    if key == export.key { work.cancellation?.disregard() }
-                }
-            }
+            let finished = try send(file, written, by: session, attributes)
+            checkpoint.end(index, tag: finished.summary.tag)
+            try checkpointFile?.write(checkpoint)
+            return finished
         } catch {
+            guard checkpointFile == nil else { throw error }
             export.abort(session)
             // The answer may be lost, and not the object.
-            if error.code != .destinationExists, isThere(key, written, attributes) { takeBack([key]) }
+            if error.code != .destinationExists, let found = try? export.store.head(keys[index]),
+                isFile(found, written, attributes)
+            {
+                takeBack([keys[index]])
+            }
             throw error
         }
     }
 
+    private func session(
+        for index: Int, _ attributes: ObjectAttributes, resuming: (upload: MultipartUpload, parts: [StoredPart])?,
+        _ checkpoint: Checkpoint
+    ) -> MultipartSession {
+        MultipartSession(
+            export.store,
+            .init(
+                key: keys[index], attributes: attributes, partLength: checkpoint.partLength,
+                replacing: export.replacing),
+            resuming: resuming, limit: export.transfer.limit, progress: export.progress,
+            isCancelled: { [cancellation = work.cancellation] in cancellation?.isCancelled ?? false },
+            onInitiate: { [checkpointFile] (upload) throws(StoreError) in
+                try checkpointFile?.note(upload, in: checkpoint)
+            })
+    }
+
+    private func send(
+        _ file: SourceWindow, _ written: WrittenFile, by session: MultipartSession, _ attributes: ObjectAttributes
+    ) throws(ImageError) -> FinishedObject {
+        let copy = Conversion(
+            try DiskImage(file, format: .raw), to: .raw,
+            work: WorkOptions(threads: work.threads, cancellation: work.cancellation))
+        let sent = try export.send(copy, by: session)
+        guard sent.objectLength == written.length, let crc64 = sent.objectCRC64,
+            crc64 == written.checksums?.crc64ecma
+        else {
+            throw ImageError(
+                .verificationFailed,
+                "the temporary file does not give back what was written to it; look after the disk that TMPDIR is on",
+                path: file.name)
+        }
+        return try export.storing { () throws(StoreError) in
+            try session.finish(attributes: attributes, length: sent.objectLength, crc64: crc64) {
+                // An image without its manifest is not what anybody who stops an export wants to be left with.
+                if session.plan.key == export.key { work.cancellation?.disregard() }
+            }
+        }
+    }
+
+    /// The object of a file that a run before has sent to its end.
+    ///
+    /// - Returns: nil where there is none, or another.
+    private func wholeObject(
+        _ index: Int, _ file: WrittenFile, _ attributes: ObjectAttributes, _ checkpoint: Checkpoint
+    ) throws(ImageError) -> FinishedObject? {
+        guard checkpoint.hasBegun(index), let found = try export.head(keys[index]) else { return nil }
+        let isOurs: Bool
+        if let tag = checkpoint.files?.sent[index] {
+            isOurs = found.tag == tag && found.length == file.length
+        } else {
+            // The answer was lost. Where the store keeps no CRC-64, an object that was to be replaced may look the same.
+            isOurs = isFile(found, file, attributes) && (found.crc64 != nil || !export.replacing)
+        }
+        return isOurs ? FinishedObject(summary: found, hasAttributes: true, parts: 0) : nil
+    }
+
     /// Whether an object is the file that was to become it; of that name there may be somebody else's.
-    private func isThere(_ key: ObjectKey, _ file: WrittenFile, _ attributes: ObjectAttributes) -> Bool {
-        guard let found = try? export.store.head(key) else { return false }
-        return found.length == file.length && found.attributes.userMetadata == attributes.userMetadata
+    private func isFile(_ found: ObjectSummary, _ file: WrittenFile, _ attributes: ObjectAttributes) -> Bool {
+        found.length == file.length && found.attributes.userMetadata == attributes.userMetadata
             && (found.crc64 == nil || found.crc64 == file.checksums?.crc64ecma)
     }
 
@@ -139,5 +210,26 @@ struct FileSetExport {
                 export.onNote("\(export.store.name)/\(key) could not be removed (\(error)); delete it")
             }
         }
+    }
+}
+
+extension Checkpoint {
+    /// Whether a file of several has been sent, or part of it.
+    fileprivate func hasBegun(_ index: Int) -> Bool {
+        guard let files else { return false }
+        return files.sent[index] != nil || files.current == index
+    }
+
+    fileprivate mutating func begin(_ index: Int, inPartsOf partLength: UInt64) {
+        uploadID = ""
+        self.partLength = partLength
+        files?.sent[index] = nil
+        files?.current = index
+    }
+
+    fileprivate mutating func end(_ index: Int, tag: String) {
+        uploadID = ""
+        files?.sent[index] = tag
+        files?.current = nil
     }
 }

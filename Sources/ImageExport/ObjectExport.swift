@@ -5,7 +5,7 @@ public import ObjectStorage
 
 /// A disk on its way into an object store: converted, sent, completed and proved, in one pass over the source.
 ///
-/// An image of several files becomes an object for each; it goes through a temporary file, and can't be gone on with.
+/// An image of several files becomes an object for each, and goes through a temporary file.
 public struct ObjectExport: Sendable {
     public var conversion: Conversion
     public var store: any ObjectStore

@@ -168,17 +168,6 @@ import Testing
         #expect(!store.calls.contains(.delete("vm/disk-s002.vmdk")))
     }
 
-    @Test func aCheckpointIsRefusedBeforeAnythingIsSent() throws {
-        let directory = try TemporaryDirectory()
-        let store = MemoryStore()
-        let error = try #require(throws: ImageError.self) {
-            try Self.export(to: store, checkpoint: directory.file("checkpoint")).run()
-        }
-        #expect(error.code == .invalidOption && error.message.contains("--checkpoint"))
-        #expect(store.calls.isEmpty)
-        #expect(try directory.contents.isEmpty)
-    }
-
     @Test func anOldImageStandsWhereTheStoreDoesNotTakeTheNewOne() throws {
         let store = MemoryStore(limits: .init(leastPartLength: 1, greatestPartLength: 5 << 30, partCount: 4))
         let small = SparseMemory(SampleDisk.mixed(length: 200_000, seed: 35))

@@ -18,7 +18,7 @@ struct ExportCommand: ParsableCommand {
             The object's name is [<prefix>_]<name>.<ext>, where <name> is the source's without its extension.
 
             A vmdk of several files becomes an object for each, the descriptor last. It takes a temporary file (in TMPDIR, or \
-            /var/tmp), and can't be resumed; --overwrite removes the old descriptor before the first extent is replaced.
+            /var/tmp); --overwrite removes the old descriptor before the first extent is replaced.
 
             \(StoreArguments.explanation)
 

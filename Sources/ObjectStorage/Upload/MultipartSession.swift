@@ -328,6 +328,12 @@ public struct FinishedObject: Hashable, Sendable {
     public var summary: ObjectSummary
     /// False where the store can't give an object of this size attributes that were known last.
     public var hasAttributes: Bool
-    /// How many parts it was made of.
+    /// How many parts it was made of; 0 for one that was there before.
     public var parts: Int
+
+    public init(summary: ObjectSummary, hasAttributes: Bool, parts: Int) {
+        self.summary = summary
+        self.hasAttributes = hasAttributes
+        self.parts = parts
+    }
 }
