@@ -9,6 +9,8 @@ struct ExportRun {
     private let manifestKey: ObjectKey
     private let checkpointFile: CheckpointFile?
     private let basis: Checkpoint.Basis
+    /// Whether the size of the disk is known from the beginning: that of a pipe is not.
+    private let isSizeKnown: Bool
     private var cancellation: CancellationFlag? { export.conversion.work.cancellation }
 
     init(_ export: ObjectExport) throws(ImageError) {
@@ -16,6 +18,7 @@ struct ExportRun {
         manifestKey = try ExportName.manifest(of: export.key)
         checkpointFile = export.checkpointPath.map { CheckpointFile(path: $0) }
         basis = try Checkpoint.Basis(export.conversion)
+        isSizeKnown = export.conversion.image.source.isLengthKnown
     }
 
     func run() throws(ImageError) -> ExportResult {
@@ -52,7 +55,7 @@ struct ExportRun {
     private func begin() throws(ImageError) -> ExportResult {
         try export.requireFree(export.key)
         try export.requireFree(manifestKey)
-        let greatestLength = try export.conversion.greatestLength()
+        let greatestLength = isSizeKnown ? try export.conversion.greatestLength() : nil
         let partLength = try export.storing { () throws(StoreError) in
             try PartPlan.partLength(
                 forObjectOf: greatestLength, chosen: export.transfer.partLength, limits: export.store.limits)
@@ -80,7 +83,8 @@ struct ExportRun {
             let result = try export.send(export.conversion, by: session)
             let manifest = try Manifest(export.conversion, result)
             try noteCompletion(manifest, of: session)
-            let attributes = attributes(fingerprint: manifest.content.crc64ecma)
+            let attributes = export.attributes(
+                virtualSize: manifest.virtualSize, fingerprint: manifest.content.crc64ecma)
             let finished = try export.storing { () throws(StoreError) in
                 try session.finish(
                     attributes: attributes, length: manifest.objectLength, crc64: manifest.object.crc64ecma
@@ -185,6 +189,6 @@ struct ExportRun {
     }
 
     private func attributes(fingerprint: UInt64?) -> ObjectAttributes {
-        export.attributes(virtualSize: basis.virtualSize, fingerprint: fingerprint)
+        export.attributes(virtualSize: isSizeKnown ? basis.virtualSize : nil, fingerprint: fingerprint)
     }
 }

@@ -25,12 +25,12 @@ extension ObjectExport {
         }
     }
 
-    /// What an object is said to be; the fingerprint is known last.
-    func attributes(virtualSize: UInt64, fingerprint: UInt64?) -> ObjectAttributes {
+    /// What an object is said to be; the fingerprint is known last, and of a pipe the size as well.
+    func attributes(virtualSize: UInt64?, fingerprint: UInt64?) -> ObjectAttributes {
         var attributes = attributes
         attributes.contentType = attributes.contentType ?? "application/octet-stream"
         attributes.userMetadata["lathe-format"] = conversion.format.rawValue
-        attributes.userMetadata["lathe-virtual-size"] = String(virtualSize)
+        attributes.userMetadata["lathe-virtual-size"] = virtualSize.map { String($0) }
         attributes.userMetadata["lathe-fingerprint"] = fingerprint.map { String($0) }
         return attributes
     }
@@ -51,6 +51,8 @@ extension ObjectExport {
                 failure.set(error.imageError)
                 sink.stop(error)
                 session.stop()
+                // The writers may be waiting for a pipe that is silent.
+                conversion.image.source.abandon()
             }
         } _: { () throws(ImageError) in
             do throws(ImageError) { return try conversion.run(into: sink) } catch {

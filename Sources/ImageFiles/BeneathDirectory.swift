@@ -27,12 +27,7 @@ public struct BeneathDirectory: ReferencedFiles {
     public init(of image: String) throws(ImageError) { try self.init(path: FileSink.directory(of: image)) }
 
     public func open(_ name: String, namedBy image: String) throws(ImageError) -> any ImageSource {
-        if let objection = ReferencedName.objection(to: name) {
-            throw ImageError(
-                .externalReference,
-                "it names '\(ReferencedName.shown(name))', which \(objection); only a relative path that stays beneath "
-                    + "the directory of '--allow-backing' is followed", path: image)
-        }
+        try ReferencedName.requireBeneath("the directory of '--allow-backing'", name, namedBy: image)
         return try openFile(joined(folder(of: image) ?? "", name))
     }
 

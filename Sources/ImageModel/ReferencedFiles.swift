@@ -73,6 +73,18 @@ public enum ReferencedName {
         return nil
     }
 
+    /// Refuses a name that may not be followed.
+    ///
+    /// - Parameter place: what the user allows, in words.
+    /// - Throws: `external-reference`.
+    public static func requireBeneath(_ place: String, _ name: String, namedBy image: String) throws(ImageError) {
+        guard let objection = objection(to: name) else { return }
+        throw ImageError(
+            .externalReference,
+            "it names '\(shown(name))', which \(objection); only a relative path that stays beneath \(place) is followed",
+            path: image)
+    }
+
     /// A name for a message: without what a terminal would take for a command, and not too long.
     public static func shown(_ name: String) -> String {
         var shown = ""

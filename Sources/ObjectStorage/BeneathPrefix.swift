@@ -19,12 +19,7 @@ public struct BeneathPrefix: ReferencedFiles {
     }
 
     public func open(_ name: String, namedBy image: String) throws(ImageError) -> any ImageSource {
-        if let objection = ReferencedName.objection(to: name) {
-            throw ImageError(
-                .externalReference,
-                "it names '\(ReferencedName.shown(name))', which \(objection); only a relative path that stays beneath "
-                    + "'\(shownPrefix)' is followed", path: image)
-        }
+        try ReferencedName.requireBeneath("'\(shownPrefix)'", name, namedBy: image)
         // In a path, empty parts and those of one dot lead nowhere; in a key they are letters.
         let parts = name.split(separator: "/").filter { $0 != "." }
         return try source(folder(of: image) + parts.joined(separator: "/"), namedBy: image)

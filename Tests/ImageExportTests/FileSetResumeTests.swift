@@ -34,14 +34,14 @@ import Testing
 
     private static func export(
         _ content: [UInt8] = content, subformat: String = "monolithicFlat", to store: any ObjectStore,
-        replacing: Bool = false, checkpoint: String, progress: TransferProgress = .init()
+        replacing: Bool = false, checkpoint: String, parallel: Int = 2, progress: TransferProgress = .init()
     ) throws -> ObjectExport {
         let made = Conversion(
             try DiskImage(SparseMemory(content), format: .raw), to: .vmdk,
             options: FormatOptions(["subformat": subformat]), work: WorkOptions(threads: 2))
         return ObjectExport(
             made, to: store, as: try ObjectKey("vm/disk.vmdk"), replacing: replacing,
-            transfer: TransferOptions(parallel: 2, partLength: 100 << 10), checkpointPath: checkpoint,
+            transfer: TransferOptions(parallel: parallel, partLength: 100 << 10), checkpointPath: checkpoint,
             progress: progress)
     }
 
@@ -82,17 +82,21 @@ import Testing
         }
     }
 
+    /// A store whose network was down from a call of that kind on; parts went up one by one, and the checkpoint is kept.
+    private static func interrupted(at failing: MemoryStore.Call, checkpoint: String) throws -> MemoryStore {
+        let network = Network()
+        let store = MemoryStore(before: { (call, _) throws(StoreError) in if call == failing { try network.pass() } })
+        network.breakAfter(0)
+        #expect(throws: ImageError.self) { try export(to: store, checkpoint: checkpoint, parallel: 1).run() }
+        network.mend()
+        return store
+    }
+
     @Test func anExtentThatIsThereIsNotSentAgain() throws {
         let directory = try TemporaryDirectory()
         let checkpoint = directory.file("checkpoint")
-        let network = Network()
-        let store = MemoryStore(before: { (call, _) throws(StoreError) in
-            if call == .put("vm/disk.vmdk") { try network.pass() }
-        })
-        network.breakAfter(0)
-        #expect(throws: ImageError.self) { try Self.export(to: store, checkpoint: checkpoint).run() }
+        let store = try Self.interrupted(at: .put("vm/disk.vmdk"), checkpoint: checkpoint)
         #expect(store.keys == ["vm/disk-flat.vmdk"])
-        network.mend()
         let progress = TransferProgress()
         let result = try Self.export(to: store, checkpoint: checkpoint, progress: progress).run()
         #expect(result.wasResumed && result.key.description == "vm/disk.vmdk")
@@ -102,13 +106,7 @@ import Testing
     @Test func anExtentThatSomebodyElsePutThereMeanwhileIsNotTakenForOurs() throws {
         let directory = try TemporaryDirectory()
         let checkpoint = directory.file("checkpoint")
-        let network = Network()
-        let store = MemoryStore(before: { (call, _) throws(StoreError) in
-            if call == .put("vm/disk.vmdk") { try network.pass() }
-        })
-        network.breakAfter(0)
-        #expect(throws: ImageError.self) { try Self.export(to: store, checkpoint: checkpoint).run() }
-        network.mend()
+        let store = try Self.interrupted(at: .put("vm/disk.vmdk"), checkpoint: checkpoint)
         let extent = try ObjectKey("vm/disk-flat.vmdk")
         let other = [UInt8](repeating: 9, count: try #require(store.bytes(of: "vm/disk-flat.vmdk")).count)
         _ = try store.put(ObjectBody(other), to: extent, ObjectAttributes(), replacing: true)
@@ -124,11 +122,7 @@ import Testing
     @Test func theCheckpointOfAnotherExportIsRefused() throws {
         let directory = try TemporaryDirectory()
         let checkpoint = directory.file("checkpoint")
-        let network = Network()
-        let store = MemoryStore(before: { (call, _) throws(StoreError) in if call == .part(3) { try network.pass() } })
-        network.breakAfter(0)
-        #expect(throws: ImageError.self) { try Self.export(to: store, checkpoint: checkpoint).run() }
-        network.mend()
+        let store = try Self.interrupted(at: .part(3), checkpoint: checkpoint)
         for (subformat, disk) in [
             ("monolithicSparse", Self.content), ("twoGbMaxExtentFlat", Self.content),
             ("monolithicFlat", Self.content + [1]),

@@ -90,6 +90,32 @@ import Testing
         #expect(try Tool.run("tar", ["-tzf", package]).text == member + "\n")
     }
 
+    @Test(arguments: OutputVariant.all) func aPipeGoesThroughATemporaryFileOnlyWhereTheFormatNeedsIt(
+        variant: OutputVariant
+    ) throws {
+        let arguments = variant.arguments.joined(separator: " ")
+        let made = try shell(
+            #"""
+            cat "$2" | TMPDIR=/nonexistent "$1" export -q -f raw --endpoint "$3" --bucket images \#(arguments) --object key \
+              --part-size 1M -
+            """#, source, store, environment: environment)
+        guard ["raw", "vhd-fixed", "raw.gz", "raw.zst"].contains(variant.name) else {
+            #expect(made.status == 1 && made.errors.contains("/nonexistent"), "\(made.testDescription)")
+            return
+        }
+        #expect(made.status == 0, "\(made.testDescription)")
+        let expected = try converted(variant.arguments)
+        let isSame = try stored("key") == expected.image && stored("key.manifest.json") == expected.manifest
+        #expect(isSame)
+        // To go on with it takes a source that can be read again.
+        let kept = try shell(
+            #"""
+            cat "$2" | TMPDIR=/nonexistent "$1" export -q -f raw --endpoint "$3" --bucket images \#(arguments) --object other \
+              --checkpoint "$2.checkpoint" -
+            """#, source, store, environment: environment)
+        #expect(kept.status == 1 && kept.errors.contains("/nonexistent"), "\(kept.testDescription)")
+    }
+
     @Test func aPipeWithoutANameIsAskedForOne() throws {
         let outcome = try lathe("export", "--endpoint", store, "--bucket", "images", "-", environment: environment)
         #expect(outcome.status == 1 && outcome.errors.contains("give one with '--name' or '--object'"))

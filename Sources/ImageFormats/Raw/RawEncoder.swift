@@ -11,8 +11,7 @@ public struct RawEncoder: ImageEncoder {
     public let options: [String: String] = [:]
 
     private var length: UInt64
-    /// How many units are behind: one more than the last that was placed.
-    private var passedUnits: UInt64 = 0
+    private var passedUnits: PassedUnits
 
     /// - Throws: `invalid-option`: a raw file has no options; one in a package is `RawPackageEncoder`'s.
     public init(parameters: EncoderParameters, options: FormatOptions) throws(ImageError) {
@@ -20,18 +19,22 @@ public struct RawEncoder: ImageEncoder {
         _ = try options.take("package", oneOf: ["none"] + RawPackaging.allCases.map(\.rawValue))
         try options.requireAllTaken(by: .raw)
         length = parameters.contentLength
+        passedUnits = PassedUnits(of: unitSize, isSizeKnown: parameters.isSizeKnown)
     }
 
     public mutating func place(unit: UInt64, storedLength: UInt64, metadata: inout [MetadataSegment])
         throws(ImageError) -> FileOffset
     {
-        passedUnits = unit + 1
+        passedUnits.pass(unit)
         return FileOffset(unit * unitSize)
     }
 
-    public mutating func settle(contentLength: UInt64, virtualSize: UInt64) { length = contentLength }
+    public mutating func settle(contentLength: UInt64, virtualSize: UInt64) {
+        length = contentLength
+        passedUnits.settle()
+    }
 
-    public var unsettled: [FileRange] { [FileRange(from: FileOffset(min(passedUnits * unitSize, length)))] }
+    public var unsettled: [FileRange] { [FileRange(from: FileOffset(passedUnits.end(size: length)))] }
 
     public mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError)
         -> UInt64

@@ -42,8 +42,8 @@ public struct VHDEncoder: ImageEncoder {
     private var table: StreamedTable<UInt32>
     /// Not private, so that a test need not place the millions that fill a file.
     var allocatedBlocks: UInt64 = 0
-    /// How many units of a fixed disk are behind: one more than the last that was placed.
-    private var passedUnits: UInt64 = 0
+    /// Of a fixed disk.
+    private var passedUnits: PassedUnits
 
     /// - Throws: `limit-exceeded` for a disk of more than 2040 GiB or a time that the footer can't hold;
     ///   `invalid-option`.
@@ -57,6 +57,7 @@ public struct VHDEncoder: ImageEncoder {
         options.settle("timestamp", as: String(parameters.timestamp))
         self.options = options.settled
         unitSize = type == .fixed ? Self.fixedUnitSize : blockSize
+        passedUnits = PassedUnits(of: unitSize, isSizeKnown: parameters.isSizeKnown)
         fullBitmap = [UInt8](repeating: 0xFF, count: Int(VHDTables.bitmapLength(blockSize: blockSize)))
 
         virtualSize = parameters.virtualSize.dividedRoundingUp(by: sizeAlignment) * sizeAlignment
@@ -87,7 +88,7 @@ public struct VHDEncoder: ImageEncoder {
         throws(ImageError) -> FileOffset
     {
         guard type == .dynamic else {
-            passedUnits = unit + 1
+            passedUnits.pass(unit)
             return FileOffset(unit * unitSize)
         }
         // Behind the data of each block, the page that ends with the next block's bitmap.
@@ -114,6 +115,7 @@ public struct VHDEncoder: ImageEncoder {
         self.virtualSize = virtualSize.dividedRoundingUp(by: sizeAlignment) * sizeAlignment
         writtenSize = self.virtualSize > virtualSize ? self.virtualSize : nil
         try Self.requireSize(self.virtualSize)
+        passedUnits.settle()
     }
 
     private static func requireSize(_ virtualSize: UInt64) throws(ImageError) {
@@ -129,7 +131,7 @@ public struct VHDEncoder: ImageEncoder {
     public var unsettled: [FileRange] {
         guard type == .dynamic else {
             // The footer may stand inside what would be the last unit.
-            return [FileRange(from: FileOffset(min(passedUnits * unitSize, virtualSize)))]
+            return [FileRange(from: FileOffset(passedUnits.end(size: virtualSize)))]
         }
         // The page of the next bitmap follows the last block.
         let end = dataOffset + allocatedBlocks * (blockSize + Self.alignment) - Self.alignment

@@ -17,6 +17,10 @@ struct ExportCommand: ParsableCommand {
 
             The object's name is [<prefix>_]<name>.<ext>, where <name> is the source's without its extension.
 
+            '-' is standard input. A disk that '-f raw' names goes from a pipe into raw, its .gz and .zst and a fixed vhd as it \
+            comes, in parts of 64 MiB, of which 10000 are 625 GiB: give --part-size for more. For all else, and for a \
+            checkpoint, a pipe goes through a temporary file.
+
             A vmdk of several files becomes an object for each, the descriptor last. It takes a temporary file (in TMPDIR, or \
             /var/tmp); --overwrite removes the old descriptor before the first extent is replaced.
 
@@ -163,14 +167,18 @@ struct ExportCommand: ParsableCommand {
             if package == .tarGzip { try options.imply("member", "\(name).raw", because: "--package") }
         }
         let key = try objectKey(name)
-        let image = try conversion.image(source, in: self.store, work.cancellation)
+        let checkpointPath = try checkpointPath(store, key)
+        let takesSizeLast = try FormatCatalog.takesSizeLast(format, options: options)
+        // To go on with it, the source is read again.
+        let image = try conversion.image(
+            source, in: self.store, work.cancellation, isReadOnce: takesSizeLast && checkpointPath == nil)
         let made = Conversion(
             image, to: format, options: options, sparsePolicy: try conversion.sparsePolicy(),
             timestamp: try conversion.timestamp(), checksums: checksum.selection,
             work: work.reading(image, flags: flags))
         return ObjectExport(
             made, to: store, as: key, attributes: try attributes.attributes(), replacing: overwrite,
-            transfer: transfer.options(work.cancellation), checkpointPath: try checkpointPath(store, key))
+            transfer: transfer.options(work.cancellation), checkpointPath: checkpointPath)
     }
 
     private func objectKey(_ name: String) throws(ImageError) -> ObjectKey {
