@@ -55,8 +55,10 @@ struct Checkpoint: Codable, Hashable, Sendable {
     /// Where the store is: endpoints may have buckets of the same name.
     var location: String
     var key: String
-    /// Empty where the object is put whole.
+    /// Empty where the object is put whole, and before the upload is begun.
     var uploadID: String
+    /// When the upload was about to begin, in seconds since 1970-01-01 UTC.
+    var begun: UInt64?
     /// In bytes.
     var partLength: UInt64
     var basis: Basis
@@ -70,10 +72,16 @@ struct Checkpoint: Codable, Hashable, Sendable {
         location = export.store.location
         key = export.key.description
         uploadID = ""
+        begun = Self.now
         self.partLength = partLength
         self.basis = basis
         self.files = files
     }
+
+    static var now: UInt64 { UInt64(max(0, Date().timeIntervalSince1970)) }
+
+    /// Whether an upload may have been begun of which nobody wrote down the name.
+    var hasUnnotedUpload: Bool { uploadID.isEmpty && completion == nil }
 }
 
 extension Checkpoint.Basis {
@@ -144,10 +152,10 @@ struct CheckpointFile: Sendable {
         try sink.commit()
     }
 
-    /// Writes down which upload was begun.
-    func note(_ upload: MultipartUpload, in checkpoint: Checkpoint) throws(StoreError) {
+    /// Writes down which upload was begun; nil for one that is about to be.
+    func note(_ upload: MultipartUpload?, in checkpoint: Checkpoint) throws(StoreError) {
         var checkpoint = checkpoint
-        checkpoint.uploadID = upload.id
+        checkpoint.uploadID = upload?.id ?? ""
         do throws(ImageError) { try write(checkpoint) } catch {
             throw StoreError(.inputOutput, "the checkpoint can't be kept", cause: error)
         }

@@ -13,9 +13,12 @@ extension ObjectExport {
     ) throws(ImageError) {
         let file = CheckpointFile(path: checkpointPath)
         let manifestKey = try ExportName.manifest(of: key)
-        let uploadID = try file.read()?.uploadID ?? ""
+        let checkpoint = try file.read()
         do throws(StoreError) {
-            if !uploadID.isEmpty { try abort(MultipartUpload(key: key, id: uploadID), in: store) }
+            if let checkpoint, !checkpoint.uploadID.isEmpty {
+                try abort(MultipartUpload(key: key, id: checkpoint.uploadID), in: store)
+            }
+            if let checkpoint { try abortUnnotedUpload(of: checkpoint, to: key, in: store) }
             if let object = try head(key, in: store), isOurs(object) {
                 // The object first: what stands there without a manifest is no export, but a manifest alone is nothing.
                 try store.delete(key)

@@ -25,8 +25,13 @@ struct ExportRun {
         guard let checkpointFile else { return try begin() }
         return try checkpointFile.whileOurs { () throws(ImageError) in
             if let checkpoint = try checkpointFile.read() {
-                try require(checkpoint)
-                if let done = try resume(checkpoint) { return done }
+                // Of which nothing was sent, there is nothing to go on with.
+                if checkpoint.hasUnnotedUpload, export.isOurs(checkpoint) {
+                    export.abortUnnotedUpload(of: checkpoint, to: export.key)
+                } else {
+                    try require(checkpoint)
+                    if let done = try resume(checkpoint) { return done }
+                }
                 try checkpointFile.remove()
             }
             return try begin()
@@ -68,6 +73,7 @@ struct ExportRun {
     private func send(partLength: UInt64, resuming: (upload: MultipartUpload, parts: [StoredPart])?)
         throws(ImageError) -> ExportResult
     {
+        let checkpoint = checkpoint(partLength: partLength)
         let session = MultipartSession(
             export.store,
             .init(
@@ -75,8 +81,8 @@ struct ExportRun {
                 replacing: export.replacing),
             resuming: resuming, limit: export.transfer.limit, progress: export.progress,
             isCancelled: { [cancellation] in cancellation?.isCancelled ?? false },
-            onInitiate: {
-                [checkpointFile, checkpoint = checkpoint(partLength: partLength)] (upload) throws(StoreError) in
+            willInitiate: { [checkpointFile] () throws(StoreError) in try checkpointFile?.note(nil, in: checkpoint) },
+            onInitiate: { [checkpointFile] (upload) throws(StoreError) in
                 try checkpointFile?.note(upload, in: checkpoint)
             })
         do throws(ImageError) {

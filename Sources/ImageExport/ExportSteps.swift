@@ -107,9 +107,17 @@ extension ObjectExport {
 
 /// What is asked of the checkpoint of a run before, whatever the number of files.
 extension ObjectExport {
+    /// By how much a store's clock may differ from ours, in seconds: it refuses requests of others (OSS and S3, RequestTimeTooSkewed).
+    private static let clockSkew: UInt64 = 15 * 60
+
+    /// Whether a checkpoint is that of an export to this object.
+    func isOurs(_ checkpoint: Checkpoint) -> Bool {
+        checkpoint.store == store.name && checkpoint.key == key.description
+    }
+
     /// - Throws: `invalid-option` for the checkpoint of another export; `source-changed`.
     func require(_ checkpoint: Checkpoint, of basis: Checkpoint.Basis) throws(ImageError) {
-        guard checkpoint.store == store.name, checkpoint.key == key.description else {
+        guard isOurs(checkpoint) else {
             throw ImageError(
                 .invalidOption,
                 "this is the checkpoint of an export to \(checkpoint.store)/\(checkpoint.key), not to \(store.name)/\(key); name "
@@ -150,6 +158,34 @@ extension ObjectExport {
                 .invalidOption,
                 "the export began in \(checkpoint.location), and \(store.location) knows nothing of it; go on there, or name another "
                     + "file", path: checkpointPath)
+        }
+    }
+
+    /// Drops an upload that a run before began and did not live to write down; what can't be found out is left.
+    func abortUnnotedUpload(of checkpoint: Checkpoint, to key: ObjectKey) {
+        do throws(StoreError) { try Self.abortUnnotedUpload(of: checkpoint, to: key, in: store) } catch {
+            onNote(
+                "uploads to \(store.name)/\(key) that a run before may have left could not be looked for (\(error)); 'lathe export "
+                    + "--abort-stale' removes them later")
+        }
+    }
+
+    /// Drops uploads to a key that were begun since a run was about to begin one, and to which nothing was sent: with the first part,
+    /// its name is written down.
+    static func abortUnnotedUpload(of checkpoint: Checkpoint, to key: ObjectKey, in store: any ObjectStore)
+        throws(StoreError)
+    {
+        guard checkpoint.hasUnnotedUpload, checkpoint.location == store.location, let begun = checkpoint.begun else {
+            return
+        }
+        for upload in try store.uploads(prefix: key.description) where upload.key == key {
+            // Without a time, nobody can say that it is not an older one of somebody else's.
+            guard let initiated = upload.initiated, initiated >= begun - min(begun, clockSkew) else { continue }
+            do throws(StoreError) {
+                if try store.parts(of: upload).isEmpty { try store.abort(upload) }
+            } catch {
+                if error.code != .noSuchUpload { throw error }
+            }
         }
     }
 

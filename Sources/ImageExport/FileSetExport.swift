@@ -111,6 +111,7 @@ struct FileSetExport {
         } else if let whole = try wholeObject(index, written, attributes, checkpoint) {
             return whole
         } else {
+            if checkpoint.files?.current == index { export.abortUnnotedUpload(of: checkpoint, to: keys[index]) }
             checkpoint.begin(index, inPartsOf: partLength)
             try checkpointFile?.write(checkpoint)
         }
@@ -222,6 +223,7 @@ extension Checkpoint {
 
     fileprivate mutating func begin(_ index: Int, inPartsOf partLength: UInt64) {
         uploadID = ""
+        begun = Self.now
         self.partLength = partLength
         files?.sent[index] = nil
         files?.current = index

@@ -64,6 +64,7 @@ import Testing
                     "call \(number), \(isAfter ? "answer" : "request") lost: \(parts)")
                 #expect(try directory.contents.isEmpty, "the checkpoint is still there")
                 #expect(store.keys == ["disk.img", "disk.img.manifest.json"])
+                #expect(store.uploadCount == 0, "call \(number)")
             }
         }
     }
@@ -286,6 +287,36 @@ import Testing
         #expect(error?.code == .cancelled)
         #expect(store.keys.isEmpty)
         #expect(store.uploadCount == 0)
+    }
+
+    /// As after a kill between the store's answer and the checkpoint.
+    @Test func anUploadWhoseNameWasLostIsDroppedAndThoseOfOthersAreLeft() throws {
+        let directory = try TemporaryDirectory()
+        let isLost = Mutex(false)
+        let store = MemoryStore(after: { (call, _) throws(StoreError) in
+            if case .initiate = call, isLost.withLock({ $0 }) { throw StoreError(.connection, "the answer is lost") }
+        })
+        let (key, other) = (try ObjectKey("disk.img"), try ObjectKey("disk.img.old"))
+        let theirs = try store.initiate(key, ObjectAttributes(), partLength: 100 << 10, replacing: true)
+        _ = try store.upload(ObjectBody([1, 2, 3]), asPart: 1, of: theirs)
+        let elsewhere = try store.initiate(other, ObjectAttributes(), partLength: 100 << 10, replacing: true)
+        let export = ExportCase(variant: .named("raw"), content: Self.content, partLength: 100 << 10)
+        for end in ["resumed", "discarded"] {
+            isLost.withLock { $0 = true }
+            #expect(throws: ImageError.self) { try export.export(to: store, checkpoint: directory.file("c")).run() }
+            #expect(store.uploadCount == 3)
+            isLost.withLock { $0 = false }
+            if end == "resumed" {
+                _ = try export.export(to: store, checkpoint: directory.file("c")).run()
+                try store.delete(key)
+                try store.delete(ExportName.manifest(of: key))
+            } else {
+                try ObjectExport.discard(
+                    checkpointPath: directory.file("c"), store: store, key: key, isOurs: { _ in false })
+            }
+            #expect(try Set(store.uploads(prefix: "").map(\.id)) == [theirs.id, elsewhere.id], "\(end)")
+            #expect(try directory.contents.isEmpty)
+        }
     }
 
     @Test func anUploadWhoseCheckpointCannotBeWrittenIsDropped() throws {

@@ -1,3 +1,4 @@
+internal import Glibc
 public import ObjectStorage
 internal import Synchronization
 
@@ -128,7 +129,7 @@ public final class MemoryStore: ObjectStore {
             let id = "upload-\(state.nextID)"
             state.nextID += 1
             state.uploads[id] = Upload(key: key, attributes: attributes)
-            return MultipartUpload(key: key, id: id, initiated: 0)
+            return MultipartUpload(key: key, id: id, initiated: UInt64(time(nil)))
         }
     }
 
@@ -189,7 +190,7 @@ public final class MemoryStore: ObjectStore {
     public func uploads(prefix: String) throws(StoreError) -> [MultipartUpload] {
         try answer(.uploads) { (state) throws(StoreError) in
             state.uploads.filter { $0.value.key.description.hasPrefix(prefix) }
-                .map { MultipartUpload(key: $0.value.key, id: $0.key, initiated: 0) }
+                .map { MultipartUpload(key: $0.value.key, id: $0.key, initiated: UInt64(time(nil))) }
                 .sorted { ($0.key.description, $0.id) < ($1.key.description, $1.id) }
         }
     }

@@ -43,17 +43,20 @@ public final class MultipartSession: Sendable {
     private let limit: BandwidthLimit?
     private let progress: TransferProgress
     private let isCancelled: @Sendable () -> Bool
+    private let willInitiate: @Sendable () throws(StoreError) -> Void
     private let onInitiate: @Sendable (MultipartUpload) throws(StoreError) -> Void
     private let monitor: Monitor<State>
 
     /// - Parameters:
     ///   - resuming: an upload that was begun before, with the parts that the store has of it.
     ///   - isCancelled: ends parts that are on their way.
+    ///   - willInitiate: is called before an upload is begun, and may throw.
     ///   - onInitiate: is told the upload before any part of it is sent; where it throws, the upload is dropped.
     public init(
         _ store: any ObjectStore, _ plan: Plan, resuming: (upload: MultipartUpload, parts: [StoredPart])? = nil,
         limit: BandwidthLimit? = nil, progress: TransferProgress = .init(),
         isCancelled: @escaping @Sendable () -> Bool = { false },
+        willInitiate: @escaping @Sendable () throws(StoreError) -> Void = { () throws(StoreError) in },
         onInitiate: @escaping @Sendable (MultipartUpload) throws(StoreError) -> Void = { (_) throws(StoreError) in }
     ) {
         self.store = store
@@ -61,6 +64,7 @@ public final class MultipartSession: Sendable {
         self.limit = limit
         self.progress = progress
         self.isCancelled = isCancelled
+        self.willInitiate = willInitiate
         self.onInitiate = onInitiate
         var present: [Int: StoredPart] = [:]
         for part in resuming?.parts ?? [] { present[part.number] = part }
@@ -188,6 +192,7 @@ public final class MultipartSession: Sendable {
         if let begun { return begun }
         defer { monitor.wake() }
         do throws(StoreError) {
+            try willInitiate()
             let upload = try store.initiate(
                 plan.key, plan.attributes, partLength: plan.partLength, replacing: plan.replacing)
             do throws(StoreError) { try onInitiate(upload) } catch {
