@@ -124,7 +124,7 @@ struct CheckpointFile: Sendable {
     func read() throws(ImageError) -> Checkpoint? {
         let source: FileSource
         do throws(ImageError) { source = try FileSource(path: path, mapped: false) } catch {
-            if error.isNoSuchFile { return nil }
+            if error.isMissing { return nil }
             throw error
         }
         guard source.length <= Self.largestLength else { throw Self.none("it has \(source.length) bytes", path: path) }

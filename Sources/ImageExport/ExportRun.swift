@@ -26,7 +26,7 @@ struct ExportRun {
         return try checkpointFile.whileOurs { () throws(ImageError) in
             if let checkpoint = try checkpointFile.read() {
                 // Of which nothing was sent, there is nothing to go on with.
-                if checkpoint.hasUnnotedUpload, export.isOurs(checkpoint) {
+                if checkpoint.hasUnnotedUpload, checkpoint.files == nil, export.isOurs(checkpoint) {
                     export.abortUnnotedUpload(of: checkpoint, to: export.key)
                 } else {
                     try require(checkpoint)

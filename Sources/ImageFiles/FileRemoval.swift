@@ -10,8 +10,3 @@ public enum FileRemoval {
         guard unsafe unlink(path) == 0 || errno == ENOENT else { throw systemError("unlink", errno, path: path) }
     }
 }
-
-extension ImageError {
-    /// Whether it says that there is no file of that name.
-    public var isNoSuchFile: Bool { code == .inputOutput && systemError == ENOENT }
-}

@@ -34,8 +34,13 @@ public struct BeneathPrefix: ReferencedFiles {
         var found: [any ImageSource] = []
         for folder in folders {
             for key in try keys(in: folder, beside: image) where key.lowercased().hasSuffix(ending) {
-                guard let source = try? source(key, namedBy: image), (try? isWanted(source)) == true else { continue }
-                found.append(source)
+                do throws(ImageError) {
+                    let source = try source(key, namedBy: image)
+                    if try isWanted(source) { found.append(source) }
+                } catch {
+                    // Whether it is wanted has to be known, unless it vanished; what is no image is not wanted.
+                    if [.store, .sourceChanged, .cancelled].contains(error.code), !error.isMissing { throw error }
+                }
             }
         }
         return found

@@ -118,6 +118,19 @@ import Testing
         expectSame(store.bytes(of: "vm/disk-flat.vmdk"), whole.bytes(of: "vm/disk-flat.vmdk") ?? [])
     }
 
+    /// Extents are there, though no upload is under way: another layout must not forget them.
+    @Test func betweenTwoFilesTheCheckpointIsNoOneElsesEither() throws {
+        let directory = try TemporaryDirectory()
+        let checkpoint = directory.file("checkpoint")
+        let store = try Self.interrupted(at: .put("vm/disk.vmdk"), checkpoint: checkpoint)
+        let error = #expect(throws: ImageError.self) {
+            try Self.export(subformat: "monolithicSparse", to: store, checkpoint: checkpoint).run()
+        }
+        #expect(error?.code == .invalidOption, "\(String(describing: error))")
+        #expect(store.keys == ["vm/disk-flat.vmdk"])
+        #expect(try directory.contents.contains("checkpoint"))
+    }
+
     @Test func theCheckpointOfAnotherExportIsRefused() throws {
         let directory = try TemporaryDirectory()
         let checkpoint = directory.file("checkpoint")

@@ -70,6 +70,19 @@ import Testing
         #expect(wanted.map(\.name) == [image("vm/b.VDI")])
     }
 
+    @Test func aSearchEndsWhereAnObjectCanNotBeLookedInto() throws {
+        let down = MemoryStore(before: { (call, _) throws(StoreError) in
+            if case .get = call { throw StoreError(.connection, "the network is down") }
+        })
+        _ = try down.put(ObjectBody([1, 2, 3]), to: ObjectKey("vm/a.vdi"), .init(), replacing: true)
+        let error = #expect(throws: ImageError.self) {
+            try BeneathPrefix("vm", in: down).search(ending: ".vdi", beside: "top") { (source) throws(ImageError) in
+                try source.read(FileRange(0, length: 3)).isEmpty
+            }
+        }
+        #expect(error?.code == .store, "\(String(describing: error))")
+    }
+
     @Test func aSearchAmongTooManyObjectsIsRefused() throws {
         for index in 0..<BeneathPrefix.maximumSearch { try put("vm/sub/\(index)") }
         let error = #expect(throws: ImageError.self) {

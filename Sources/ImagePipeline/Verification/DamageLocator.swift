@@ -72,7 +72,10 @@ struct DamageLocator {
         // What lies under the image, and is no part of it, has no damage of its own.
         guard let parts = partsOfFiles[place.name], !parts.isEmpty else { return }
         let (start, end) = (place.offset.bytes, place.offset.bytes + stored.length)
-        for index in start / partLength...(end - 1) / partLength where index < UInt64(parts.count) {
+        // Tables may say more than the file has.
+        let last = min((end - 1) / partLength, UInt64(parts.count - 1))
+        guard start / partLength <= last else { return }
+        for index in start / partLength...last {
             let part = parts.lowerBound + Int(index)
             guard guests[part] != nil else { continue }
             let from = max(start, index * partLength)
