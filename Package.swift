@@ -115,7 +115,7 @@ let package = Package(
             [
                 "ExportService", "ECSServer", "ECSWire", "ImageExport", "OSSClient", "OSSServer", "OSSWire",
                 "ObjectStorage", "ImagePipeline", "ImageFiles",
-                "ImageFormats", "ImageCodecs", "ImageModel",
+                "ImageFormats", "ImageCodecs", "ImageModel", "CImageKernels",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

@@ -12,7 +12,21 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+static int argument_count = 0;
+static char *const *arguments = NULL;
+
+// glibc calls what runs before main() as it calls main().
+__attribute__((constructor)) static void keep_arguments(int count, char **words) {
+    argument_count = count;
+    arguments = words;
+}
+
+int lathe_argument_count(void) { return argument_count; }
+
+const char *lathe_argument(int index) { return arguments[index]; }
+
 const int lathe_O_TMPFILE = O_TMPFILE;
+const int lathe_O_PATH = O_PATH;
 const int lathe_F_SETPIPE_SZ = F_SETPIPE_SZ;
 const int lathe_SEEK_DATA = SEEK_DATA;
 const int lathe_SEEK_HOLE = SEEK_HOLE;
@@ -59,10 +73,6 @@ int lathe_clone_range(int from, int64_t offset, int64_t length, int to, int64_t 
 int64_t lathe_block_size(int descriptor) {
     struct statfs status;
     return fstatfs(descriptor, &status) == 0 ? (int64_t)status.f_bsize : -1;
-}
-
-int lathe_rename_noreplace(const char *from, const char *to) {
-    return renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE);
 }
 
 int lathe_rename_noreplace_at(int from_directory, const char *from, int to_directory, const char *to) {

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import ImageModel
 
 /// What the service knows: accounts with their keys, roles and policies, regions, buckets, images and tasks.
 ///
@@ -54,7 +55,13 @@ public struct ServiceState: Sendable {
     public func integrityFindings() throws(StateError) -> [String] { try database.integrityFindings() }
 
     /// Makes a directory for its owner alone, and those above it as ever.
+    ///
+    /// - Throws: `invalid` for a name that is not UTF-8, by which SQLite would make other files than those that are named.
     private static func make(_ directory: String) throws(StateError) {
+        guard !PathText.isEscaped(directory) else {
+            throw StateError(
+                .invalid, "the name of the service's directory must be UTF-8; name another", subject: directory)
+        }
         var missing: [String] = []
         var path = Substring(directory)
         while !path.isEmpty, unsafe access(String(path), F_OK) != 0 {

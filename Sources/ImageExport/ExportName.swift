@@ -61,7 +61,15 @@ public enum ExportName {
 
 extension ObjectKey {
     /// The key, or an error of the command line.
+    ///
+    /// - Parameter name: as `PathText` has it; keys are UTF-8.
     public static func checked(_ name: String) throws(ImageError) -> ObjectKey {
+        guard !PathText.isEscaped(name) else {
+            throw ImageError(
+                .invalidOption,
+                "'\(PathText.shown(name))' can't be an object's key, which is UTF-8: give one with '--object' or '--name'"
+            )
+        }
         do throws(StoreError) { return try ObjectKey(name) } catch {
             throw ImageError(.invalidOption, error.message)
         }

@@ -6,13 +6,6 @@ package enum FileCalls {
     /// Flags of `open(2)` for a file without a name.
     package static let namelessFile = O_RDWR | O_CLOEXEC | lathe_O_TMPFILE
 
-    /// `renameat2(2)` with `RENAME_NOREPLACE`: `EEXIST` where the new name is taken.
-    package static func renameWithoutReplacing(
-        _ from: String, in fromDirectory: Int32, to: String, in toDirectory: Int32
-    ) -> Int32 {
-        unsafe lathe_rename_noreplace_at(fromDirectory, from, toDirectory, to)
-    }
-
     /// Where the next data at or behind `offset` begins (`SEEK_DATA`); -1 with `ENXIO` where there is none.
     package static func nextData(_ descriptor: Int32, from offset: UInt64) -> Int64 {
         Int64(lseek(descriptor, off_t(clamping: offset), lathe_SEEK_DATA))

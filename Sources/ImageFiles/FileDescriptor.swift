@@ -11,7 +11,9 @@ package struct FileDescriptor: ~Copyable, Sendable {
     /// Opens a path; `EINTR` is tried again.
     init(path: String, flags: Int32, mode: mode_t = 0o666) throws(ImageError) {
         var number: Int32
-        repeat { number = unsafe open(path, flags | O_CLOEXEC, mode) } while number < 0 && errno == EINTR
+        repeat {
+            number = unsafe open(PathText.terminated(path), flags | O_CLOEXEC, mode)
+        } while number < 0 && errno == EINTR
         guard number >= 0 else { throw systemError("open", errno, path: path) }
         self.number = number
     }

@@ -7,6 +7,8 @@ public enum FileRemoval {
     ///
     /// - Throws: `input-output`.
     public static func remove(_ path: String) throws(ImageError) {
-        guard unsafe unlink(path) == 0 || errno == ENOENT else { throw systemError("unlink", errno, path: path) }
+        guard unsafe unlink(PathText.terminated(path)) == 0 || errno == ENOENT else {
+            throw systemError("unlink", errno, path: path)
+        }
     }
 }

@@ -7,6 +7,9 @@ public import ImageModel
 ///
 /// Where the file can't be mapped, what is lent is copied too.
 public final class FileSource: ImageSource {
+    /// What a source is called that is no file of a name.
+    public static let standardInputName = "standard input"
+
     public let name: String
     public let length: UInt64
     /// What the file takes of its disk, in bytes.
@@ -63,7 +66,9 @@ public final class FileSource: ImageSource {
     /// Whether a path leads to this very file, by this name or another.
     public func isFile(at path: String) -> Bool {
         var there = stat()
-        guard unsafe stat(path, &there) == 0, let here = try? descriptor.status(path: name) else { return false }
+        guard unsafe stat(PathText.terminated(path), &there) == 0, let here = try? descriptor.status(path: name) else {
+            return false
+        }
         return (here.st_dev, here.st_ino) == (there.st_dev, there.st_ino)
     }
 

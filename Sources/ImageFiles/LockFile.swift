@@ -21,7 +21,9 @@ public struct LockFile: ~Copyable, Sendable {
             // Whoever held it until now took the name away with it; then this is a lock on nothing.
             var named = stat()
             let held = try descriptor.status(path: path)
-            guard unsafe lstat(path, &named) == 0, named.st_ino == held.st_ino, named.st_dev == held.st_dev else {
+            guard unsafe lstat(PathText.terminated(path), &named) == 0, named.st_ino == held.st_ino,
+                named.st_dev == held.st_dev
+            else {
                 continue
             }
             return LockFile(descriptor: descriptor, path: path)
@@ -38,6 +40,6 @@ public struct LockFile: ~Copyable, Sendable {
 
     deinit {
         // Before the lock ends, so that nobody else's is taken away.
-        _ = unsafe unlink(path)
+        _ = unsafe unlink(PathText.terminated(path))
     }
 }

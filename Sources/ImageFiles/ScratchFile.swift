@@ -8,7 +8,7 @@ final class ScratchFile: Sendable {
     private let directory: String
 
     init() throws(ImageError) {
-        let named = unsafe getenv("TMPDIR").map { unsafe String(cString: $0) } ?? ""
+        let named = unsafe getenv("TMPDIR").map { unsafe PathText.text(of: $0) } ?? ""
         directory = named.isEmpty ? "/var/tmp" : named
         if let descriptor = try? FileDescriptor(path: directory, flags: O_RDWR | lathe_O_TMPFILE, mode: 0o600) {
             self.descriptor = descriptor
@@ -24,7 +24,7 @@ final class ScratchFile: Sendable {
                 "\(error.message): no temporary file can be made there; set TMPDIR to a directory that has room",
                 path: directory, operation: error.operation, systemError: error.systemError)
         }
-        unsafe unlink(path)
+        unsafe unlink(PathText.terminated(path))
     }
 
     func write(_ bytes: Span<UInt8>, at offset: UInt64) throws(ImageError) {

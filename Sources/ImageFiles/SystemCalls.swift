@@ -10,8 +10,12 @@ internal import ImageModel
     package var write: @Sendable (Int32, UnsafeRawPointer, Int) -> Int
     /// `ftruncate(2)`.
     package var ftruncate: @Sendable (Int32, Int) -> Int32
-    /// `rename(2)`, or `renameat2(2)` that refuses an existing target.
+    /// `rename(2)`, or one that refuses an existing target (`FileCalls.renameWithoutReplacing`).
     package var rename: @Sendable (_ from: String, _ to: String, _ replacing: Bool) -> Int32
+    /// `fsync(2)`.
+    package var fsync: @Sendable (Int32) -> Int32
+    /// `close(2)`.
+    package var close: @Sendable (Int32) -> Int32
     /// `ioctl(2)` with `FICLONERANGE`: descriptor, offset and length of the source, descriptor and offset of the copy.
     package var clone: @Sendable (_ from: Int32, Int, _ length: Int, _ to: Int32, Int) -> Int32
 
@@ -20,12 +24,16 @@ internal import ImageModel
         write: @escaping @Sendable (Int32, UnsafeRawPointer, Int) -> Int,
         ftruncate: @escaping @Sendable (Int32, Int) -> Int32,
         rename: @escaping @Sendable (String, String, Bool) -> Int32,
+        fsync: @escaping @Sendable (Int32) -> Int32 = { Glibc.fsync($0) },
+        close: @escaping @Sendable (Int32) -> Int32 = { Glibc.close($0) },
         clone: @escaping @Sendable (Int32, Int, Int, Int32, Int) -> Int32 = liveClone
     ) {
         unsafe self.pwrite = pwrite
         unsafe self.write = write
         self.ftruncate = ftruncate
         self.rename = rename
+        self.fsync = fsync
+        self.close = close
         self.clone = clone
     }
 
@@ -39,7 +47,10 @@ internal import ImageModel
         write: { descriptor, bytes, count in unsafe Glibc.write(descriptor, bytes, count) },
         ftruncate: { descriptor, length in Glibc.ftruncate(descriptor, off_t(length)) },
         rename: { from, to, replacing in
-            unsafe replacing ? Glibc.rename(from, to) : lathe_rename_noreplace(from, to)
+            replacing
+                ? unsafe Glibc.rename(PathText.terminated(from), PathText.terminated(to))
+                : FileCalls.renameWithoutReplacing(
+                    PathText.terminated(from), in: AT_FDCWD, to: PathText.terminated(to), in: AT_FDCWD)
         })
 }
 
@@ -56,7 +67,9 @@ func systemError(
 }
 
 /// What a failed write becomes: the common causes with what to do about them.
-func writeError(_ operation: String, _ number: Int32, path: String, offset: UInt64) -> ImageError {
+///
+/// - Parameter offset: of the file; nil for what failed for all of it.
+func writeError(_ operation: String, _ number: Int32, path: String, offset: UInt64?) -> ImageError {
     switch number {
     case ENOSPC, EDQUOT:
         systemError(operation, number, path: path, offset: offset, "free some space or choose another destination")
@@ -68,7 +81,11 @@ func writeError(_ operation: String, _ number: Int32, path: String, offset: UInt
         // The kernel met the fault while it read the mapped source on our behalf.
         ImageError(
             .sourceChanged, "the source can't be read any more: it was cut short or its disk failed", path: path,
-            offset: FileOffset(offset), operation: operation, systemError: number)
+            offset: offset.map { FileOffset($0) }, operation: operation, systemError: number)
+    case EIO:
+        systemError(
+            operation, number, path: path, offset: offset,
+            "the disk, or what stands for one, did not take what was written; nothing was put in its place")
     default: systemError(operation, number, path: path, offset: offset)
     }
 }

@@ -50,47 +50,55 @@ public enum ReferencedName {
     /// QEMU's bound on the name of a backing file, in bytes.
     public static let maximumLength = 1023
 
-    /// Why a name may not be followed, whatever file it would lead to; nil for a relative path that goes down only.
+    /// Why a name may not be followed, whatever file it would lead to; nil for one that may.
     ///
     /// Programs that open names of images take some for more than paths: `nbd:`, `json:` and their like make QEMU connect, or
-    /// write (CVE-2024-4467); an absolute path or one with `..` leads to files of the machine's owner (CVE-2024-32498).
-    public static func objection(to name: String) -> String? {
+    /// write (CVE-2024-4467).
+    ///
+    /// - Parameter relativeOnly: whether the path must go down only. An absolute one or one with `..` leads to files of the machine's
+    ///   owner (CVE-2024-32498), unless whoever follows it looks at where it ends.
+    public static func objection(to name: String, relativeOnly: Bool = true) -> String? {
         guard !name.isEmpty else { return "is empty" }
-        guard name.utf8.count <= maximumLength else {
-            return "has \(name.utf8.count) bytes, more than the \(maximumLength) that a name may have"
+        let length = PathText.bytes(of: name).count
+        guard length <= maximumLength else {
+            return "has \(length) bytes, more than the \(maximumLength) that a name may have"
         }
         guard name.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7F && $0.value != 0xFFFD }) else {
             return "has characters that no name has"
         }
-        guard !name.hasPrefix("/") else { return "is an absolute path" }
         guard !name.utf8.contains(UInt8(ascii: "\\")) else { return "has a backslash" }
-        let parts = name.split(separator: "/", omittingEmptySubsequences: false)
-        guard !parts.contains("..") else { return "leads up by '..'" }
-        guard parts.last != "", parts.last != "." else { return "is that of a directory" }
-        guard !(parts.first ?? "").utf8.contains(UInt8(ascii: ":")) else {
-            return "begins with '\(parts[0].prefix { $0 != ":" }):', as names of protocols do"
+        let parts = name.utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).map {
+            String(Substring($0))
+        }
+        if relativeOnly {
+            guard name.utf8.first != UInt8(ascii: "/") else { return "is an absolute path" }
+            guard !parts.contains("..") else { return "leads up by '..'" }
+        }
+        guard let last = parts.last, !["", ".", ".."].contains(last) else { return "is that of a directory" }
+        let first = parts.first ?? ""
+        guard !first.utf8.contains(UInt8(ascii: ":")) else {
+            return "begins with '\(first.prefix { $0 != ":" }):', as names of protocols do"
         }
         return nil
     }
 
     /// Refuses a name that may not be followed.
     ///
-    /// - Parameter place: what the user allows, in words.
     /// - Throws: `external-reference`.
-    public static func requireBeneath(_ place: String, _ name: String, namedBy image: String) throws(ImageError) {
-        guard let objection = objection(to: name) else { return }
+    public static func requireFollowable(_ name: String, namedBy image: String) throws(ImageError) {
+        guard let objection = objection(to: name, relativeOnly: false) else { return }
         throw ImageError(
             .externalReference,
-            "it names '\(shown(name))', which \(objection); only a relative path that stays beneath \(place) is followed",
-            path: image)
+            "it names '\(shown(name))', which \(objection); only the path of a file is followed", path: image)
     }
 
     /// A name for a message: without what a terminal would take for a command, and not too long.
     public static func shown(_ name: String) -> String {
         var shown = ""
-        for scalar in name.unicodeScalars.prefix(200) {
+        let text = PathText.shown(name)
+        for scalar in text.unicodeScalars.prefix(200) {
             shown.unicodeScalars.append(scalar.value < 0x20 || (0x7F..<0xA0).contains(scalar.value) ? "?" : scalar)
         }
-        return name.unicodeScalars.count > 200 ? shown + "…" : shown
+        return text.unicodeScalars.count > 200 ? shown + "…" : shown
     }
 }

@@ -43,19 +43,16 @@ struct ByteSize: ExpressibleByArgument, Hashable {
     }
 }
 
-/// What an image is called, by its path or URL.
-enum PathName {
-    /// What stands behind the last '/'.
-    static func lastComponent(_ path: String) -> String {
-        String(path.split(separator: "/", omittingEmptySubsequences: false).last ?? "")
-    }
+/// What every verb takes that makes files.
+struct FlushFlags: ParsableArguments {
+    @Flag(
+        name: .customLong("no-flush"),
+        help: ArgumentHelp(
+            "Do not wait until the result is on its disk. It then appears sooner, what goes wrong while the system writes it back is "
+                + "seen by nobody, and a loss of power can leave it empty."))
+    var leavesFlushing = false
 
-    /// The last component without its last extension; a dot at its start begins none.
-    static func stem(of path: String) -> String {
-        let name = lastComponent(path)
-        guard let dot = name.lastIndex(of: "."), dot != name.startIndex else { return name }
-        return String(name[..<dot])
-    }
+    var flushes: Bool { !leavesFlushing }
 }
 
 /// What every verb takes that shows what one image is.

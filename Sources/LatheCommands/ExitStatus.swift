@@ -11,7 +11,7 @@ internal import ArgumentParser
 /// | 2 | `check`: corruptions found, or left by a repair; `compare`: an image could not be opened; `verify`: damaged |
 /// | 3 | `check`: leaks found, but no corruption |
 /// | 4 | `compare`: an image could not be read to its end |
-/// | 64 | the command line is wrong |
+/// | 64 | the command line is wrong, has no verb, or can't be seen |
 /// | 130 | stopped by a signal (SIGINT, SIGTERM or SIGHUP), `serve`: by a second one; nothing was left behind |
 /// | 141 | whoever read standard output went away before all was written (`lathe convert … - \| head`): nothing is printed, and nothing was left behind; a shell says the same of a program that SIGPIPE ended |
 enum ExitStatus {
@@ -24,6 +24,7 @@ enum ExitStatus {
     static let compareCannotRead = ExitCode(4)
     static let verifyUndecided = ExitCode(1)
     static let verifyDamaged = ExitCode(2)
+    static let usage = ExitCode(64)
     static let interrupted = ExitCode(130)
     static let readerGone = ExitCode(141)
 }

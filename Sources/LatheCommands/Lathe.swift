@@ -28,8 +28,39 @@ public struct Lathe: ParsableCommand {
     public init() {}
 
     /// Parses the process's arguments, runs the verb and ends the process; the executable's only call.
-    public static func start() {
+    public static func start() -> Never {
         ProcessPreparation.prepare()
-        main()
+        guard let arguments = ProcessArguments.all else {
+            Rendering.note("lathe: the arguments of the process can't be seen, so nothing was done")
+            exit(withError: ExitStatus.usage)
+        }
+        do {
+            var command = try parseAsRoot(arguments)
+            let verb = type(of: command)
+            // A verb is missing: that nothing was asked for is no success.
+            guard verb.configuration.subcommands.isEmpty else {
+                Rendering.note(helpMessage(for: verb))
+                exit(withError: ExitStatus.usage)
+            }
+            try command.run()
+        } catch {
+            end(with: error)
+        }
+        exit(withError: nil)
+    }
+
+    /// Ends the process as an error says; help and versions are results, which are printed as such.
+    private static func end(with error: any Error) -> Never {
+        let (text, code) = (fullMessage(for: error), exitCode(for: error))
+        guard !text.isEmpty else { exit(withError: code) }
+        guard code.isSuccess else {
+            Rendering.note(text)
+            exit(withError: code)
+        }
+        do { try Rendering.write(text + "\n") } catch {
+            Rendering.note("lathe: \(error)")
+            exit(withError: ExitStatus.failure)
+        }
+        exit(withError: code)
     }
 }

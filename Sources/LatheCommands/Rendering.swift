@@ -22,7 +22,8 @@ enum Rendering {
     static func json(_ payload: some Encodable, pretty: Bool = true) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = pretty ? [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes] : [.sortedKeys]
-        return String(decoding: try encoder.encode(payload), as: UTF8.self)
+        // Within a string of JSON, where alone such a name can stand.
+        return PathText.shown(String(decoding: try encoder.encode(payload), as: UTF8.self), backslash: "\\\\")
     }
 
     /// Prints a line on standard error.
@@ -47,7 +48,7 @@ enum Rendering {
     ///
     /// - Returns: 0, or the error number.
     private static func write(_ text: String, to descriptor: Int32) -> Int32 {
-        let bytes = Array(text.utf8)
+        let bytes = Array(PathText.shown(text).utf8)
         var done = 0
         while done < bytes.count {
             let count = unsafe bytes.withUnsafeBytes { buffer in

@@ -2,8 +2,8 @@ public import ImageModel
 
 /// Opens the files that images name as objects of one bucket beneath one folder of keys, which the user named.
 ///
-/// A name is relative to the folder of the image that has it, where that lies beneath the allowed one in the same bucket; else to
-/// the allowed folder itself. Keys have no links and no `..`, so a key that begins with the folder's is beneath it.
+/// A name is relative to the folder of the image that has it, in the same bucket; for an image that is elsewhere, to the allowed
+/// folder. Keys have no links: where `..` leads is arithmetic, and a key that begins with the folder's is beneath it.
 public struct BeneathPrefix: ReferencedFiles {
     /// How many objects of a folder, and of the folders in it, are listed in a search.
     public static let maximumSearch = 4096
@@ -19,10 +19,21 @@ public struct BeneathPrefix: ReferencedFiles {
     }
 
     public func open(_ name: String, namedBy image: String) throws(ImageError) -> any ImageSource {
-        try ReferencedName.requireBeneath("'\(shownPrefix)'", name, namedBy: image)
+        try ReferencedName.requireFollowable(name, namedBy: image)
+        var parts = folder(of: image).split(separator: "/", omittingEmptySubsequences: false).dropLast()
+        var leadsOut = name.hasPrefix("/")
         // In a path, empty parts and those of one dot lead nowhere; in a key they are letters.
-        let parts = name.split(separator: "/").filter { $0 != "." }
-        return try source(folder(of: image) + parts.joined(separator: "/"), namedBy: image)
+        for part in name.split(separator: "/") where part != "." {
+            if part == ".." { leadsOut = leadsOut || parts.popLast() == nil } else { parts.append(part) }
+        }
+        let key = parts.joined(separator: "/")
+        guard !leadsOut, key.utf8.starts(with: prefix.utf8) else {
+            throw ImageError(
+                .externalReference,
+                "it names '\(ReferencedName.shown(name))', which is not beneath '\(shownPrefix)'; '--allow-backing' must name a folder "
+                    + "that holds it", path: image)
+        }
+        return try source(key, namedBy: image)
     }
 
     public func search(
@@ -30,7 +41,7 @@ public struct BeneathPrefix: ReferencedFiles {
     ) throws(ImageError) -> [any ImageSource] {
         var folders = [prefix]
         let own = folder(of: image)
-        if own != prefix { folders.insert(own, at: 0) }
+        if own != prefix, own.utf8.starts(with: prefix.utf8) { folders.insert(own, at: 0) }
         var found: [any ImageSource] = []
         for folder in folders {
             for key in try keys(in: folder, beside: image) where key.lowercased().hasSuffix(ending) {
@@ -48,9 +59,9 @@ public struct BeneathPrefix: ReferencedFiles {
 
     private var shownPrefix: String { "\(store.name)/\(prefix)" }
 
-    /// What the key of an image has up to its last `/`; the allowed folder for an image that is elsewhere.
+    /// What the key of an image has up to its last `/`; the allowed folder for an image that is in no place of this bucket.
     private func folder(of image: String) -> String {
-        guard image.hasPrefix(shownPrefix) else { return prefix }
+        guard image.hasPrefix(store.name + "/") else { return prefix }
         let key = image.dropFirst(store.name.count + 1)
         return key.lastIndex(of: "/").map { String(key[...$0]) } ?? ""
     }

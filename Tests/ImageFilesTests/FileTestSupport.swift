@@ -77,7 +77,7 @@ extension SystemCalls {
     /// The kernel's calls, in which some fail: `write` is asked about the n-th write and its length.
     static func faulty(
         write: @escaping @Sendable (_ number: Int, _ length: Int) -> Fault = { _, _ in .none }, ftruncate: Int32? = nil,
-        rename: Int32? = nil, counter: Counter = Counter()
+        rename: Int32? = nil, fsync: Int32? = nil, close: Int32? = nil, counter: Counter = Counter()
     ) -> SystemCalls {
         let live = SystemCalls.live
         return unsafe SystemCalls(
@@ -107,6 +107,17 @@ extension SystemCalls {
             rename: { from, to, replacing in
                 guard let rename else { return live.rename(from, to, replacing) }
                 errno = rename
+                return -1
+            },
+            fsync: { descriptor in
+                guard let fsync else { return live.fsync(descriptor) }
+                errno = fsync
+                return -1
+            },
+            close: { descriptor in
+                let status = live.close(descriptor)
+                guard let close else { return status }
+                errno = close
                 return -1
             })
     }

@@ -94,12 +94,6 @@ import Testing
         return try FileHandle(forReadingFrom: url)
     }
 
-    @Test(arguments: [[], ["help"]]) func withoutAVerbTheHelpIsShown(arguments: [String]) throws {
-        let outcome = try lathe(arguments)
-        #expect(outcome.status == 0)
-        #expect(outcome.text.contains("SUBCOMMANDS:"))
-    }
-
     @Test func anUnknownVerbIsExit64() throws {
         let outcome = try lathe("frobnicate")
         #expect(outcome.status == 64)

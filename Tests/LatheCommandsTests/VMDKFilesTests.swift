@@ -97,11 +97,16 @@ import Testing
             // What was made anew is as sparse as it was.
             try Tool.run("bash", ["-c", "test $(du -k '\(directory.file(files[1]))' | cut -f1) -lt 2000"])
         }
+        let content = try Data(contentsOf: URL(filePath: source))
         let link = directory.file(try #require(files.first { $0 != "disk.vmdk" }))
         try FileManager.default.removeItem(atPath: link)
         try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: source)
         let linked = try lathe(arguments + ["--repair-from", "\(folder)/disk.vmdk", directory.file("disk.vmdk")])
-        #expect(linked.status == 1 && linked.text.contains("symbolic link"), "\(linked.testDescription)")
+        // Read, it is what it leads to, which may be right; it is never written through.
+        if subformat != "monolithicFlat" {
+            #expect(linked.status != 0 && linked.text.contains("symbolic link"), "\(linked.testDescription)")
+        }
+        #expect(try Data(contentsOf: URL(filePath: source)) == content)
     }
 
     @Test func anyFileThatIsThereKeepsAllAway() throws {
@@ -182,7 +187,7 @@ import Testing
         let elsewhere = directory.file("elsewhere")
         try FileManager.default.createDirectory(atPath: elsewhere, withIntermediateDirectories: false)
         for (allowed, said) in [
-            ([], "opens no file that an image names"), (["--allow-backing", "oss://images/vmx"], "images/vmx/disk-"),
+            ([], "opens no file that an image names"), (["--allow-backing", "oss://images/vmx"], "not beneath"),
             (["--allow-backing", elsewhere], elsewhere), (["--allow-backing", "oss://"], "names no folder"),
             (["--allow-backing", "oss:///vm"], "names no folder"),
         ] {

@@ -34,12 +34,23 @@ import Testing
         #expect(try key("base", namedBy: image("vm/top"), in: "") == "vm/base")
     }
 
-    @Test func anImageElsewhereHasItsFilesInTheAllowedFolder() throws {
-        for elsewhere in [
-            "/disks/top", "standard input", "top", "oss://another/vm/top", image("vmx/top"), image("top"),
-        ] {
+    @Test func anImageThatIsNotInTheBucketHasItsFilesInTheAllowedFolder() throws {
+        for elsewhere in ["/disks/top", "standard input", "top", "oss://another/vm/top"] {
             #expect(try key("base", namedBy: elsewhere) == "vm/base")
         }
+    }
+
+    @Test func anImageOutsideTheFolderIsNotTakenForOneInside() throws {
+        for outside in [image("vmx/top"), image("top")] {
+            let error = #expect(throws: ImageError.self) { try key("base", namedBy: outside) }
+            #expect(error?.code == .externalReference && error?.message.contains("not beneath") == true)
+        }
+        #expect(try key("vm/base", namedBy: image("top")) == "vm/base")
+    }
+
+    @Test func aNameThatLeadsUpIsFollowedWhereItEndsBeneath() throws {
+        #expect(try key("../base", namedBy: image("vm/sub/top")) == "vm/base")
+        #expect(try key("sub/../base", namedBy: image("vm/top")) == "vm/base")
     }
 
     @Test(arguments: ["../base", "sub/../../base", "/base", "", "sub/", "json:{}", "a\\b", "oss://memory/base"])

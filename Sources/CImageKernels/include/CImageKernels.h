@@ -9,17 +9,23 @@
 
 #include <stddef.h>
 #include <stdint.h>
+// For Swift, whose C library module leaves it out.
+#include <sys/xattr.h>
+
+/// How many words the process was started with, as the C library hands them to what runs before main(); 0 where it did not.
+int lathe_argument_count(void);
+
+/// One of these words.
+const char *lathe_argument(int index);
 
 // What Linux has and the C library only shows to those who ask for GNU extensions.
 extern const int lathe_O_TMPFILE;
+extern const int lathe_O_PATH;
 extern const int lathe_F_SETPIPE_SZ;
 extern const int lathe_SEEK_DATA;
 extern const int lathe_SEEK_HOLE;
 
-/// rename(2) that fails with EEXIST where `to` is there.
-int lathe_rename_noreplace(const char *from, const char *to);
-
-/// The same between two open directories.
+/// renameat2(2) with RENAME_NOREPLACE, between two open directories: fails with EEXIST where `to` is there.
 int lathe_rename_noreplace_at(int from_directory, const char *from, int to_directory, const char *to);
 
 /// openat2(2), for reading: a path that stays beneath the directory, without any symbolic or magic link; a device, pipe or

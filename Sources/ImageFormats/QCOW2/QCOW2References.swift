@@ -4,12 +4,10 @@ public import ImageModel
 // Source: QEMU `docs/interop/qcow2.rst`, sections "Header" (backing file) and "Header extensions".
 
 extension QCOW2Header {
-    /// What the image calls its backing file.
-    ///
-    /// - Throws: `corrupt` for a name that is not UTF-8.
+    /// What the image calls its backing file, as `PathText` has it.
     func backingFileName(in source: any ImageSource) throws(ImageError) -> String? {
         guard hasBackingFile else { return nil }
-        return try text(FileRange(backingFileOffset, length: UInt64(backingFileSize)), "backing file's name", source)
+        return PathText.text(of: try source.read(FileRange(backingFileOffset, length: UInt64(backingFileSize))))
     }
 
     /// What the image calls the format of its backing file; nil where it says none.
@@ -26,9 +24,9 @@ extension QCOW2Header {
         return try text(place, "name of the backing file's format", source)
     }
 
-    /// What the image calls its data file.
+    /// What the image calls its data file, as `PathText` has it.
     ///
-    /// - Throws: `corrupt` for a name that is absent, too long or not UTF-8.
+    /// - Throws: `corrupt` for a name that is absent or too long.
     func externalDataFileName(in source: any ImageSource) throws(ImageError) -> String? {
         guard hasDataFile else { return nil }
         guard let place = dataFileName, !place.isEmpty, place.length <= UInt64(ReferencedName.maximumLength) else {
@@ -39,7 +37,7 @@ extension QCOW2Header {
                 path: source.name,
                 offset: FileOffset(72))
         }
-        return try text(place, "data file's name", source)
+        return PathText.text(of: try source.read(place))
     }
 
     private func text(_ range: FileRange, _ what: String, _ source: any ImageSource) throws(ImageError) -> String {

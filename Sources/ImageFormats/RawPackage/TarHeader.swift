@@ -34,6 +34,7 @@ struct TarHeader: Hashable, Sendable {
     private static let standardMagic = Array("ustar\u{0}00".utf8)
     private static let gnuMagic = Array("ustar  \u{0}".utf8)
 
+    /// As `PathText` has it.
     var name: String
     /// Bytes of the file.
     var size: UInt64
@@ -52,8 +53,7 @@ struct TarHeader: Hashable, Sendable {
     init?(_ bytes: [UInt8]) {
         guard bytes.count == Int(Self.blockSize), let size = Self.number(bytes[Field.size]),
             let timestamp = Self.number(bytes[Field.modificationTime]),
-            let name = String(validating: bytes[Field.name].prefix { $0 != 0 }, as: UTF8.self),
-            Self.isName(name)
+            case let name = PathText.text(of: bytes[Field.name].prefix { $0 != 0 }), Self.isName(name)
         else { return nil }
         self.init(name: name, size: size, timestamp: timestamp)
         guard encoded() == bytes else { return nil }
@@ -61,7 +61,7 @@ struct TarHeader: Hashable, Sendable {
 
     func encoded() -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: Int(Self.blockSize))
-        bytes.store(name.utf8, at: Field.name.lowerBound)
+        bytes.store(PathText.bytes(of: name), at: Field.name.lowerBound)
         Self.store(0o644, in: Field.mode, of: &bytes)
         Self.store(0, in: Field.userID, of: &bytes)
         Self.store(0, in: Field.groupID, of: &bytes)
@@ -82,7 +82,7 @@ struct TarHeader: Hashable, Sendable {
 
     /// Whether a file may be called so: nothing that leads out of the directory where the archive is unpacked.
     static func isName(_ name: String) -> Bool {
-        !["", ".", ".."].contains(name) && name.utf8.count <= longestName
+        !["", ".", ".."].contains(name) && PathText.bytes(of: name).count <= longestName
             && name.unicodeScalars.allSatisfy { $0 != "/" && $0 != "\\" && $0.properties.generalCategory != .control }
     }
 

@@ -56,7 +56,7 @@ struct VHDParent: Sendable {
             littleEndian
                 ? bytes.littleEndian(UInt16.self, at: 2 * index) : bytes.bigEndian(UInt16.self, at: 2 * index)
         }
-        return String(decoding: units.prefix { $0 != 0 }, as: UTF16.self)
+        return PathText.text(of: String(decoding: units.prefix { $0 != 0 }, as: UTF16.self).utf8)
     }
 
     /// A path as Windows writes it, with our separators.

@@ -199,7 +199,7 @@ func unquoted(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
     return bytes.count >= 2 && bytes.first == quote && bytes.last == quote ? bytes.dropFirst().dropLast() : bytes
 }
 
-/// Names may be in any encoding; what is not UTF-8 is shown as far as it goes, and no such file is opened.
-func text(_ bytes: ArraySlice<UInt8>) -> String { String(decoding: bytes, as: UTF8.self) }
+/// Names may be in any encoding: they are bytes (`PathText`).
+func text(_ bytes: ArraySlice<UInt8>) -> String { PathText.text(of: bytes) }
 
 private func shown(_ line: ArraySlice<UInt8>) -> String { ReferencedName.shown(text(line.prefix(80))) }

@@ -45,7 +45,7 @@ struct VMDKDescriptorPlan: Hashable, Sendable {
             ddb.virtualHWVersion = "\(hardwareVersion)"
 
             """
-        return Array(text.utf8)
+        return PathText.bytes(of: text)
     }
 
     /// Bytes of the text.

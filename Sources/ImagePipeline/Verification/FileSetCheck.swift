@@ -66,7 +66,7 @@ extension Verification {
             let own = damaged.filter { $0.fileIndex == index }
             guard files.sources[index] != nil, let first = own.first else { return nil }
             let count = file.length.dividedRoundingUp(by: manifest.parts.length)
-            return "\(file.name) is damaged in \(own.count) of \(count) parts, the first at byte \(first.file.start)"
+            return "\(file.name) is damaged in \(own.count) of \(count) parts, the first at byte \(first.file.start.bytes)"
         }
     }
 

@@ -76,9 +76,8 @@ struct ApplyCommand: ParsableCommand {
 
     func run() throws {
         try runOnState {
-            let here = FileManager.default.currentDirectoryPath
-            let path = file.hasPrefix("/") ? file : here + "/" + file
-            let directory = file == "-" ? here : String(path[..<(path.lastIndex(of: "/") ?? path.endIndex)])
+            let directory =
+                file == "-" ? WorkingDirectory.path : PathText.directory(of: WorkingDirectory.absolute(file))
             let configuration: ServiceConfiguration
             do throws(StateError) {
                 configuration = try ServiceConfiguration(try text(), relativeTo: directory) {

@@ -72,7 +72,7 @@ enum SmallFile {
     /// - Throws: `input-output`; `limit-exceeded`; `corrupt` where it is not UTF-8.
     static func read(_ path: String) throws(ImageError) -> String {
         let name = path == "-" ? "standard input" : path
-        let descriptor = path == "-" ? STDIN_FILENO : unsafe open(path, O_RDONLY | O_CLOEXEC)
+        let descriptor = path == "-" ? STDIN_FILENO : unsafe open(PathText.terminated(path), O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw failure(name, "open") }
         defer { if path != "-" { close(descriptor) } }
         var bytes: [UInt8] = []

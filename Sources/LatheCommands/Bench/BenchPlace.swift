@@ -29,7 +29,9 @@ struct BenchPlace: Sendable {
     /// Never committed, so the name is never seen.
     private static func namelessFile(in directory: String) throws(ImageError) -> FileSink {
         var status = stat()
-        guard unsafe stat(directory, &status) == 0, status.st_mode & mode_t(S_IFMT) == mode_t(S_IFDIR) else {
+        guard unsafe stat(PathText.terminated(directory), &status) == 0,
+            status.st_mode & mode_t(S_IFMT) == mode_t(S_IFDIR)
+        else {
             throw ImageError(
                 .invalidOption, "this is not a directory; --to takes a directory that is there, memory or none",
                 path: directory)
@@ -38,7 +40,7 @@ struct BenchPlace: Sendable {
     }
 
     private static var temporaryDirectory: String {
-        let named = unsafe getenv("TMPDIR").map { unsafe String(cString: $0) } ?? ""
+        let named = unsafe getenv("TMPDIR").map { unsafe PathText.text(of: $0) } ?? ""
         return named.isEmpty ? "/var/tmp" : named
     }
 

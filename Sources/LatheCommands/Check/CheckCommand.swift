@@ -47,6 +47,8 @@ struct CheckCommand: ParsableCommand {
 
     @OptionGroup var flags: WorkFlags
 
+    @OptionGroup var flushing: FlushFlags
+
     @OptionGroup var arguments: ImageArguments
 
     @Argument(help: "With --repair: the repaired copy.", completion: .file())
@@ -88,7 +90,9 @@ struct CheckCommand: ParsableCommand {
         let source = try patch?.writtenSource() ?? arguments.store.source(image, work.cancellation)
         let format = try arguments.format ?? FormatDetection.detect(source, name: image)
         let sink = try (copy ?? into).map { (path) throws(ImageError) in
-            try FileSink(path: path, replacing: overwrite)
+            let sink = try FileSink(path: path, replacing: overwrite, flushing: flushing.flushes)
+            try sink.limitAccess(toThatOf: source.files)
+            return sink
         }
         let prepared = try MetadataRepair(source, format: format, scope: scope, work: work).prepare {
             () throws(ImageError) in try ScratchSpool()

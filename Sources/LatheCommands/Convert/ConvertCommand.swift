@@ -72,8 +72,13 @@ struct ConvertCommand: ParsableCommand {
     @Flag(help: "Replace the destination if it exists.")
     var overwrite = false
 
-    @Flag(help: "Read the result back and compare fingerprints before it appears under its name.")
+    @Flag(
+        help:
+            "Read the result back, from the disk where the system can, and compare fingerprints before it appears under its name."
+    )
     var verify = false
+
+    @OptionGroup var flushing: FlushFlags
 
     @Option(
         help: ArgumentHelp(
@@ -110,19 +115,23 @@ struct ConvertCommand: ParsableCommand {
             // Options are checked before anything is made.
             let files = try conversion.makeEncoder().files
             let paths = FileSetSink.paths(destination, files)
-            let manifestFile = try ManifestFile(path: manifest, beside: paths, replacing: overwrite)
-            let made =
-                if destination == "-" {
-                    try convertToStandardOutput(conversion)
-                } else if files.isEmpty {
-                    try convertToFile(conversion, work)
-                } else {
-                    try convertToFiles(conversion, files, work)
-                }
+            let manifestFile = try ManifestFile(
+                path: manifest, beside: paths, replacing: overwrite, flushing: flushing.flushes)
+            let made: ConvertedObject
+            let sinks: [FileSink]
+            if destination == "-" {
+                (made, sinks) = (try convertToStandardOutput(conversion), [])
+            } else if files.isEmpty {
+                (made, sinks) = try convertToFile(conversion, work)
+            } else {
+                (made, sinks) = try convertToFiles(conversion, files, work)
+            }
             if let object = made.object {
                 let files = made.files.isEmpty ? nil : made.files
                 try manifestFile?.write(Manifest(conversion, made.result, object: object, files: files))
             }
+            if destination != "-" { try work.requireGoingOn() }
+            try FileSink.commit(sinks + [manifestFile?.sink].compactMap { $0 })
             let report = ConvertReport(
                 source: source, destination: destination, conversion: conversion, made: made, verified: verify,
                 seconds: (ContinuousClock.now - start).seconds)
@@ -161,22 +170,25 @@ struct ConvertCommand: ParsableCommand {
             image, to: format, options: options, sparsePolicy: try conversion.sparsePolicy(),
             timestamp: try conversion.timestamp(), reflink: reflink, trustsHoles: trustHoles,
             checksums: checksum.selection, work: work.reading(image, flags: flags))
-        if destination != "-" { made.fileName = PathName.lastComponent(destination) }
+        if destination != "-" { made.fileName = PathText.lastComponent(destination) }
         return made
     }
 
-    private func convertToFile(_ conversion: Conversion, _ work: WorkOptions) throws(ImageError) -> ConvertedObject {
+    /// - Returns: what was made, and the file that has no name yet.
+    private func convertToFile(_ conversion: Conversion, _ work: WorkOptions) throws(ImageError)
+        -> (ConvertedObject, [FileSink])
+    {
         try requireNoSource(of: conversion, at: [destination])
-        let sink = try FileSink(path: destination, replacing: overwrite)
+        let sink = try FileSink(path: destination, replacing: overwrite, flushing: flushing.flushes)
+        try sink.limitAccess(toThatOf: conversion.image.source.files)
         let result = try conversion.run(into: sink)
         if verify {
-            let written = try DiskImage(sink.writtenSource(), format: conversion.writtenFormat)
+            let written = try DiskImage(
+                sink.writtenSource(fromDisk: flushing.flushes), format: conversion.writtenFormat)
             try ConvertReport.requireSame(result, try written.fingerprint(work), written, path: destination)
         }
         let object = try objectChecksums(of: sink, result, work)
-        try work.requireGoingOn()
-        try sink.commit()
-        return ConvertedObject(result: result, object: object)
+        return (ConvertedObject(result: result, object: object), [sink])
     }
 
     /// Refuses to write where the source is read.
@@ -192,13 +204,15 @@ struct ConvertCommand: ParsableCommand {
         }
     }
 
+    /// The same for an image of several files.
     private func convertToFiles(_ conversion: Conversion, _ files: [MemberFile], _ work: WorkOptions) throws(ImageError)
-        -> ConvertedObject
+        -> (ConvertedObject, [FileSink])
     {
         try requireNoSource(of: conversion, at: FileSetSink.paths(destination, files))
-        let sink = try FileSetSink(path: destination, files: files, replacing: overwrite)
+        let sink = try FileSetSink(path: destination, files: files, replacing: overwrite, flushing: flushing.flushes)
+        try sink.limitAccess(toThatOf: conversion.image.source.files)
         let result = try conversion.run(into: sink)
-        let written = try sink.writtenFiles()
+        let written = try sink.writtenFiles(fromDisk: verify && flushing.flushes)
         if verify {
             let image = try DiskImage(written.sources[0], format: conversion.writtenFormat, references: written)
             try ConvertReport.requireSame(result, try image.fingerprint(work), image, path: destination)
@@ -212,9 +226,7 @@ struct ConvertCommand: ParsableCommand {
                 made.files[index].checksums = found
             }
         }
-        try work.requireGoingOn()
-        try sink.commit()
-        return made
+        return (made, sink.filesInOrder)
     }
 
     /// What was asked for of the file: a SHA-256 goes in order, and the file was not written so; hence it is read again.

@@ -30,26 +30,26 @@ struct ChecksumList: ExpressibleByArgument {
     var defaultValueDescription: String { "crc64ecma" }
 }
 
-/// Where a manifest goes: asked for before the work, so that a place that can't be written to costs no conversion, and there
-/// only after the image is.
+/// Where a manifest goes: asked for before the work, so that a place that can't be written to costs no conversion; it appears with
+/// the image that it speaks of, or neither does (`FileSink.commit(_:)`).
 struct ManifestFile {
-    private let sink: FileSink
+    let sink: FileSink
 
     /// - Returns: nil where no manifest is asked for.
     /// - Throws: what `FileSink` throws; `invalid-option` where the manifest would take the image's place.
-    init?(path: String?, beside images: [String], replacing: Bool) throws(ImageError) {
+    init?(path: String?, beside images: [String], replacing: Bool, flushing: Bool) throws(ImageError) {
         guard let path else { return nil }
         guard !images.contains(path), path != "-" else {
             throw ImageError(
                 .invalidOption, "the manifest can't go to '\(path)', where something else goes; name a file of its own")
         }
-        sink = try FileSink(path: path, replacing: replacing)
+        sink = try FileSink(path: path, replacing: replacing, flushing: flushing)
     }
 
+    /// Fills the file, which has no name yet.
     func write(_ manifest: Manifest) throws(ImageError) {
         let bytes = try manifest.encoded()
         try sink.write(metadata: bytes.span, at: FileOffset(0))
         try sink.finish(length: UInt64(bytes.count))
-        try sink.commit()
     }
 }

@@ -80,6 +80,7 @@ struct ExportCommand: ParsableCommand {
     @Flag(help: "The same, with a file that Lathe keeps for this object.")
     var resume = false
 
+    @OptionGroup var flushing: FlushFlags
     @OptionGroup var attributes: AttributeArguments
     @OptionGroup var transfer: TransferArguments
     @OptionGroup(title: "Object Store") var store: StoreArguments
@@ -132,7 +133,9 @@ struct ExportCommand: ParsableCommand {
         // To take back what was sent takes the store's answer, and that its time.
         try runCommand(flags, transfer: progress, patienceSeconds: 20) { work, reporter in
             let location = try StoreLocation(bucket: bucket)
-            let store = try store.open(location, creating: !abortStale, cancellation: work.cancellation) { error in
+            let store = try store.open(
+                location, creating: !abortStale, flushing: flushing.flushes, cancellation: work.cancellation
+            ) { error in
                 progress.retry()
                 reporter.tell(.retry, "\(error); trying again")
             }
@@ -192,12 +195,12 @@ struct ExportCommand: ParsableCommand {
     /// What the image is to be called, or else what the source is called, or a pipe's object.
     private func imageName(_ source: String) throws(ImageError) -> String {
         if let name { return name }
-        guard source == "-" else { return PathName.stem(of: source) }
+        guard source == "-" else { return PathText.stem(of: source) }
         guard let object else {
             throw ImageError(.invalidOption, "standard input has no name: give one with '--name' or '--object'")
         }
-        let last = PathName.lastComponent(object)
-        return last.hasSuffix("." + suffix) ? String(last.dropLast(suffix.count + 1)) : PathName.stem(of: object)
+        let last = PathText.lastComponent(object)
+        return last.hasSuffix("." + suffix) ? String(last.dropLast(suffix.count + 1)) : PathText.stem(of: object)
     }
 
     private func checkpointPath(_ store: any ObjectStore, _ key: ObjectKey) throws(ImageError) -> String? {

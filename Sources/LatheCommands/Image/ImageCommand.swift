@@ -76,7 +76,9 @@ struct ImageCommand: ParsableCommand {
                 var disks: [NewImage.Disk] = []
                 for path in [system] + data {
                     let facts = try DiskExamination.facts(of: path, format: format)
-                    disks.append(NewImage.Disk(path: Self.absolute(path), facts: facts, isEncrypted: marks.encrypted))
+                    disks.append(
+                        NewImage.Disk(path: WorkingDirectory.absolute(path), facts: facts, isEncrypted: marks.encrypted)
+                    )
                 }
                 var image = NewImage(
                     accountID: try state.account(named: owner.account).id, regionID: region, name: name, disks: disks)
@@ -91,9 +93,6 @@ struct ImageCommand: ParsableCommand {
             }
         }
 
-        private static func absolute(_ path: String) -> String {
-            path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
-        }
     }
 
     struct List: ParsableCommand {
@@ -212,7 +211,7 @@ struct ImageCommand: ParsableCommand {
         }
 
         private static func unlink(_ path: String) throws(ImageError) {
-            guard unsafe Glibc.unlink(path) != 0, errno != ENOENT else { return }
+            guard unsafe Glibc.unlink(PathText.terminated(path)) != 0, errno != ENOENT else { return }
             throw ImageError(
                 .inputOutput,
                 "the image is forgotten, but its file can't be removed: \(unsafe String(cString: strerror(errno)))",

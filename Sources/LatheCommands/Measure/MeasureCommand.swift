@@ -69,7 +69,7 @@ struct MeasureCommand: ParsableCommand {
             var made = Conversion(
                 image, to: format, options: options, sparsePolicy: try conversion.sparsePolicy(),
                 timestamp: try conversion.timestamp(), work: work.reading(image, flags: flags))
-            made.fileName = name.map(PathName.lastComponent) ?? defaultName
+            made.fileName = name.map(PathText.lastComponent) ?? defaultName
             let measured = try made.measure()
             let report = Report(required: measured.required, fullyAllocated: measured.fullyAllocated)
             try Rendering.render(report, as: output) {
@@ -82,7 +82,7 @@ struct MeasureCommand: ParsableCommand {
 
     /// Neither an empty disk nor standard input has a name.
     private var defaultName: String {
-        let stem = source.flatMap { $0 == "-" ? nil : PathName.stem(of: $0) } ?? EncoderParameters.defaultFileName
+        let stem = source.flatMap { $0 == "-" ? nil : PathText.stem(of: $0) } ?? EncoderParameters.defaultFileName
         return stem + "." + format.rawValue
     }
 

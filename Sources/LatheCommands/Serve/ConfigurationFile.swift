@@ -6,8 +6,8 @@ internal import ImageModel
 enum ConfigurationFile {
     /// - Returns: the keys whose secrets were made up, to be shown this once.
     static func apply(_ path: String, to state: ServiceState) throws(ImageError) -> [AccessKeyRecord] {
-        let path = absolute(path)
-        let directory = String(path[..<(path.lastIndex(of: "/") ?? path.endIndex)])
+        let path = WorkingDirectory.absolute(path)
+        let directory = PathText.directory(of: path)
         let text = try SmallFile.read(path)
         do throws(StateError) {
             let configuration = try ServiceConfiguration(text, relativeTo: directory) { (path) throws(StateError) in
@@ -33,10 +33,5 @@ enum ConfigurationFile {
             }
         }
         return facts
-    }
-
-    /// A path from the root on: images and checkpoints are found by it whatever the directory is that a process is started in.
-    static func absolute(_ path: String) -> String {
-        path.hasPrefix("/") ? path : FileManager.default.currentDirectoryPath + "/" + path
     }
 }

@@ -100,7 +100,7 @@ struct ServeCommand: ParsableCommand {
             let signals = SignalListener.block()
             guard !ossOnly else { return try serveObjects(until: signals) }
             let serving = ServiceServing(
-                dataDirectory: try ConfigurationFile.absolute(dataDirectory ?? StateDirectory.servicePath()),
+                dataDirectory: try WorkingDirectory.absolute(dataDirectory ?? StateDirectory.servicePath()),
                 host: host, port: port ?? 8088, region: region, arguments: service,
                 isVerbose: verbose, output: output)
             try serving.run(until: signals)

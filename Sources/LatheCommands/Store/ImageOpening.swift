@@ -19,15 +19,15 @@ extension StoreArguments {
             return try StoreSource(open(location, cancellation: cancellation), key)
         }
         guard path == "-" else { return try FileSource(path: path) }
-        if let file = try? FileSource(duplicating: STDIN_FILENO, name: "standard input") { return file }
+        if let file = try? FileSource(duplicating: STDIN_FILENO, name: FileSource.standardInputName) { return file }
         let goOn = { @Sendable () throws(ImageError) in
             try WorkOptions(cancellation: cancellation).requireGoingOn()
         }
         guard !isReadOnce else {
             return PipeSource(
-                STDIN_FILENO, name: "standard input", greatestLength: ImageLimits.rawLength, goOn: goOn)
+                STDIN_FILENO, name: FileSource.standardInputName, greatestLength: ImageLimits.rawLength, goOn: goOn)
         }
-        return try PipeSpool.spool(STDIN_FILENO, name: "standard input", goOn: goOn)
+        return try PipeSpool.spool(STDIN_FILENO, name: FileSource.standardInputName, goOn: goOn)
     }
 
     /// A source, and the format that the user names, or else the one that its content shows.
@@ -80,9 +80,9 @@ extension StoreArguments {
 struct ReferenceArguments: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "Open what an image names (a backing file, a data file, a parent, extents), but only regular files beneath this "
-                + "directory, and over no link, or objects beneath a folder of a store (oss://BUCKET/FOLDER); without it, nothing "
-                + "that an image names is opened.", valueName: "dir"),
+            "Open what an image names (a backing file, a data file, a parent, extents), but only regular files that end, links "
+                + "followed, beneath this directory, or objects beneath a folder of a store (oss://BUCKET/FOLDER). A relative name is "
+                + "looked for where the image is. Without it, nothing that an image names is opened.", valueName: "dir"),
         completion: .directory)
     var allowBacking: String?
 }

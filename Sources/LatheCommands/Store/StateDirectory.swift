@@ -7,7 +7,7 @@ enum StateDirectory {
     /// A path in `$XDG_STATE_HOME/lathe`, or `~/.local/state/lathe`; the directories are made.
     static func path(of file: String) throws(ImageError) -> String {
         let path = try base("XDG_STATE_HOME", ".local/state") + "/lathe/" + file
-        try make(String(path[..<(path.lastIndex(of: "/") ?? path.endIndex)]))
+        try make(PathText.directory(of: path))
         return path
     }
 
@@ -28,11 +28,12 @@ enum StateDirectory {
 
     /// Makes a directory, and those above it.
     private static func make(_ directory: String) throws(ImageError) {
-        if unsafe mkdir(directory, 0o777) == 0 || errno == EEXIST { return }
+        if unsafe mkdir(PathText.terminated(directory), 0o777) == 0 || errno == EEXIST { return }
         var number = errno
-        if number == ENOENT, let slash = directory.lastIndex(of: "/"), slash > directory.startIndex {
-            try make(String(directory[..<slash]))
-            if unsafe mkdir(directory, 0o777) == 0 || errno == EEXIST { return }
+        let parent = PathText.directory(of: directory)
+        if number == ENOENT, ![".", "/"].contains(parent) {
+            try make(parent)
+            if unsafe mkdir(PathText.terminated(directory), 0o777) == 0 || errno == EEXIST { return }
             number = errno
         }
         throw ImageError(
@@ -59,7 +60,7 @@ enum StateDirectory {
 
     /// A variable of the environment that is set and not empty.
     static func environment(_ name: String) -> String? {
-        let value = unsafe getenv(name).map { unsafe String(cString: $0) }
+        let value = unsafe getenv(name).map { unsafe PathText.text(of: $0) }
         return value?.isEmpty ?? true ? nil : value
     }
 }

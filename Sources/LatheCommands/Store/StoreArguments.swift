@@ -75,13 +75,16 @@ struct StoreArguments: ParsableArguments {
     /// - Parameters:
     ///   - creating: makes the bucket where the store is a directory that has none of that name.
     ///   - onRetry: is told each error that is followed by another try.
+    ///   - flushing: whether a store that is a directory has what it answers on its disk.
     func open(
-        _ location: StoreLocation, creating: Bool = false, cancellation: CancellationFlag? = nil,
+        _ location: StoreLocation, creating: Bool = false, flushing: Bool = true,
+        cancellation: CancellationFlag? = nil,
         onRetry: @escaping @Sendable (StoreError) -> Void = { Rendering.note("lathe: \($0); trying again") }
     ) throws(ImageError) -> any ObjectStore {
         do throws(StoreError) {
             return RetryingStore(
-                try bucket(location, creating: creating), policy: RetryPolicy(attempts: retries + 1),
+                try bucket(location, creating: creating, flushing: flushing),
+                policy: RetryPolicy(attempts: retries + 1),
                 isCancelled: { cancellation?.isCancelled ?? false }, onRetry: onRetry)
         } catch {
             throw error.imageError
@@ -99,7 +102,9 @@ struct StoreArguments: ParsableArguments {
     }
 
     /// Opens a bucket, without retries.
-    func bucket(_ location: StoreLocation, creating: Bool) throws(StoreError) -> any ObjectStore {
+    func bucket(_ location: StoreLocation, creating: Bool, flushing: Bool = true) throws(StoreError)
+        -> any ObjectStore
+    {
         let environment = ProcessInfo.processInfo.environment
         let given = StoreSettings(
             accessKeyID: accessKeyID, accessKeySecret: accessKeySecret, securityToken: securityToken,
@@ -109,7 +114,7 @@ struct StoreArguments: ParsableArguments {
             configurationPath: location.scheme == .oss
                 ? CredentialSources.configurationPath(environment: environment) : nil)
         if let path = try directory(location.scheme, settings) {
-            let store = try DirectoryStore(path: path)
+            let store = try DirectoryStore(path: path, flushing: flushing)
             let name = try BucketName(location.bucket)
             return creating ? try store.ensureBucket(name) : try store.bucket(name)
         }
@@ -152,7 +157,7 @@ struct StoreArguments: ParsableArguments {
         if endpoint.contains("://") { return false }
         if endpoint.contains("/") || endpoint.hasPrefix(".") { return true }
         var status = stat()
-        if unsafe stat(endpoint, &status) == 0 { return true }
+        if unsafe stat(PathText.terminated(endpoint), &status) == 0 { return true }
         return !endpoint.contains(".") && !endpoint.contains(":")
     }
 }

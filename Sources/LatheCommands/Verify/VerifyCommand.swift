@@ -81,6 +81,8 @@ struct VerifyCommand: ParsableCommand {
     @Flag(help: "With --download: replace the file if it exists.")
     var overwrite = false
 
+    @OptionGroup var flushing: FlushFlags
+
     @Option(help: "For people or for programs.")
     var output: OutputFormat = .human
 
@@ -183,12 +185,13 @@ struct VerifyCommand: ParsableCommand {
         if let manifest = remote.manifest, !manifest.files.isEmpty {
             return try fetch(remote, manifest, into: path, work)
         }
-        let sink = try FileSink(path: path, replacing: overwrite)
+        let sink = try FileSink(path: path, replacing: overwrite, flushing: flushing.flushes)
         let download = ObjectDownload(
             remote.key, in: remote.store, manifest: remote.manifest, parallel: max(4, work.threads),
             cancellation: work.cancellation)
         _ = try download.run(into: sink)
-        let report = try examine(sink.writtenSource(), remote.manifest, work)
+        let report = try examine(
+            sink.writtenSource(fromDisk: flushing.flushes), remote.manifest, work)
         if report.verdict != .damaged { try sink.commit() }
         return report
     }
@@ -198,7 +201,7 @@ struct VerifyCommand: ParsableCommand {
         throws(ImageError) -> VerificationReport
     {
         let files = manifest.members
-        let sink = try FileSetSink(path: path, files: files, replacing: overwrite)
+        let sink = try FileSetSink(path: path, files: files, replacing: overwrite, flushing: flushing.flushes)
         for (index, file) in manifest.files.enumerated() {
             let download = ObjectDownload(
                 try remote.key(of: file, index), in: remote.store, parallel: max(4, work.threads),
@@ -206,7 +209,7 @@ struct VerifyCommand: ParsableCommand {
             _ = try download.run(into: MemberSink(files[index], in: sink))
         }
         try sink.finish(files: files)
-        let written = try sink.writtenFiles()
+        let written = try sink.writtenFiles(fromDisk: flushing.flushes)
         let report = try examine(written.sources[0], manifest, files: written, work)
         if report.verdict != .damaged { try sink.commit() }
         return report
@@ -246,7 +249,7 @@ struct VerifyCommand: ParsableCommand {
                 .invalidOption, "--repair-from mends the files that are beside the image; leave '--allow-backing' out")
         }
         let image = try FileSource(path: path)
-        let paths = FileSetSink.paths(path, manifest.members)
+        let paths = FileSetSink.paths(BeneathDirectory.realPath(path), manifest.members)
         result.repair = try Repair(manifest: manifest, work: work).run(
             result.report?.damagedParts ?? [], of: image, files(of: image, manifest, work),
             from: donors(for: path, manifest, work)

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import ImageModel
 
 /// A bucket in a directory.
 ///
@@ -12,9 +13,9 @@ public struct DirectoryBucket: Sendable {
 
     /// The path without links, from the root on.
     public var location: String {
-        guard let path = unsafe realpath(room.path, nil) else { return room.path }
+        guard let path = unsafe realpath(PathText.terminated(room.path), nil) else { return room.path }
         defer { unsafe free(path) }
-        return unsafe String(cString: path)
+        return unsafe PathText.text(of: path)
     }
 
     /// Parts of any length; only that of OSS's greatest, and as many.

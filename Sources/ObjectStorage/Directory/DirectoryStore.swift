@@ -1,11 +1,12 @@
 internal import Glibc
 internal import ImageFiles
+internal import ImageModel
 
 /// An object store in a directory: each directory in it is a bucket, and each file in that an object.
 ///
 /// Several processes may work on it at once. Whatever becomes of them, an object is there whole, with what is said of it, or
-/// not at all. The bytes are handed to the operating system and not forced to the disk: a machine that loses its power can
-/// lose what was written just before.
+/// not at all. What is answered is on the disk by then, unless the store was opened otherwise: a machine that loses its power keeps
+/// it, and a part that a record speaks of has its bytes.
 ///
 /// Objects are plain files, `BUCKET/KEY`, with the slashes of the key between directories; `ObjectPath` says how keys are
 /// written that could not be names of files. What the store keeps of its own stands in `BUCKET/.lathe`. Files that somebody
@@ -16,13 +17,18 @@ public struct DirectoryStore: Sendable {
 
     /// Opens the directory, and makes it where it isn't there.
     ///
+    /// - Parameters:
+    ///   - path: as `PathText` has it.
+    ///   - flushing: whether objects are on the disk before they count; false leaves that to the kernel.
     /// - Throws: `input-output` where it is no directory or can't be made.
-    public init(path: String) throws(StoreError) {
+    public init(path: String, flushing: Bool = true) throws(StoreError) {
         self.path = path
-        if unsafe mkdir(path, mode_t(0o777)) != 0, errno != EEXIST, errno != EISDIR {
+        if unsafe mkdir(PathText.terminated(path), mode_t(0o777)) != 0, errno != EEXIST, errno != EISDIR {
             throw storeError("mkdir", errno, path: path)
         }
-        guard let root = try Folder.open(path: path) else { throw storeError("open", ENOENT, path: path) }
+        guard let root = try Folder.open(path: path, flushing: flushing) else {
+            throw storeError("open", ENOENT, path: path)
+        }
         self.root = root
     }
 

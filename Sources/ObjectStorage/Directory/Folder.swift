@@ -1,5 +1,6 @@
 internal import Glibc
 internal import ImageFiles
+internal import ImageModel
 
 /// A directory that is open, by which everything in it is reached: whoever moves it or puts a link in its place changes
 /// nothing of where the calls go.
@@ -9,18 +10,21 @@ final class Folder: Sendable {
     let descriptor: FileDescriptor
     /// Where it was opened; for messages only.
     let path: String
+    /// Whether what is made in it is on the disk before it counts.
+    let flushes: Bool
 
-    private init(_ descriptor: consuming FileDescriptor, path: String) {
+    private init(_ descriptor: consuming FileDescriptor, path: String, flushes: Bool) {
         self.descriptor = descriptor
         self.path = path
+        self.flushes = flushes
     }
 
     /// Opens a directory by its path, links in which are followed: whoever names it means it.
-    static func open(path: String) throws(StoreError) -> Folder? {
-        let number = uninterrupted { unsafe Glibc.open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
+    static func open(path: String, flushing: Bool) throws(StoreError) -> Folder? {
+        let number = uninterrupted { unsafe Glibc.open(PathText.terminated(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC) }
         if number < 0, errno == ENOENT { return nil }
         guard number >= 0 else { throw storeError("open", errno, path: path) }
-        return Folder(FileDescriptor(owning: number), path: path)
+        return Folder(FileDescriptor(owning: number), path: path, flushes: flushing)
     }
 
     func path(of name: String) -> String { "\(path)/\(name)" }
@@ -42,7 +46,7 @@ final class Folder: Sendable {
     /// A directory in it; nil where there is none, or something else.
     func folder(_ name: String) throws(StoreError) -> Folder? {
         guard let inner = try open(name, O_RDONLY | O_DIRECTORY) else { return nil }
-        return Folder(inner, path: path(of: name))
+        return Folder(inner, path: path(of: name), flushes: flushes)
     }
 
     /// A directory in it, which is made where nothing of that name is there; nil where something else is.
@@ -50,7 +54,10 @@ final class Folder: Sendable {
         while true {
             if let inner = try folder(name) { return inner }
             let answer = unsafe mkdirat(descriptor.number, name, mode_t(0o777))
-            if answer == 0 { continue }
+            if answer == 0 {
+                try settleNames()
+                continue
+            }
             guard errno == EEXIST else { throw storeError("mkdir", errno, path: path(of: name)) }
             // Made by somebody else in between, or it is no directory, or it went again.
             if let status = try status(name), !status.isFolder { return nil }
@@ -104,6 +111,12 @@ final class Folder: Sendable {
 
     // MARK: Changes
 
+    /// Has the names in it reach the disk, where the store wants that.
+    func settleNames() throws(StoreError) {
+        let number = flushes ? FileCalls.flush(descriptor.number) : 0
+        guard number == 0 else { throw storeError("fsync", number, path: path) }
+    }
+
     /// Removes a file; that there is none is no error.
     func remove(_ name: String) throws(StoreError) {
         guard unsafe unlinkat(descriptor.number, name, 0) != 0, errno != ENOENT else { return }
@@ -142,6 +155,7 @@ final class Folder: Sendable {
     func write(_ bytes: [UInt8], to name: String, staging: Folder) throws(StoreError) {
         let staged = try StagedFile(in: staging, named: true)
         try writeAll(bytes.span, to: staged.number, at: 0, path: path(of: name))
+        try settle(staged.number, flushing: flushes, path: path(of: name))
         let number = try staged.move(to: self, as: name, replacing: true)
         guard number == 0 else { throw storeError("rename", number, path: path(of: name)) }
     }

@@ -41,7 +41,8 @@ extension BucketRoom {
         _ record: ObjectRecord, of key: ObjectKey, at path: ObjectPath, file: Int32, replacing: Bool,
         move: (_ to: Folder, _ name: String, _ replacing: Bool) throws(StoreError) -> Int32
     ) throws(StoreError) -> ObjectSummary {
-        try whileKept { () throws(StoreError) in
+        try settle(file, flushing: objects.flushes, path: name(of: key))
+        return try whileKept { () throws(StoreError) in
             try change(key) { (records, standing) throws(StoreError) in
                 if standing != nil, !replacing { throw objectExists(key) }
                 // When it was made is when it appears.
@@ -82,7 +83,7 @@ extension BucketRoom {
             }
             let number = try move(folder, path.file, replacing)
             switch number {
-            case 0: return
+            case 0: return try folder.settleNames()
             case EEXIST where !replacing:
                 if try folder.status(path.file)?.isFile == true { throw objectExists(key) }
             case ENOENT, ENOTDIR, EISDIR, EEXIST, ENOTEMPTY: continue

@@ -14,6 +14,14 @@ func setLength(_ descriptor: Int32, _ length: UInt64, path: String) throws(Store
     }
 }
 
+/// Has what was written to a file reach the disk, where that is wanted, and asks what became of it.
+func settle(_ descriptor: Int32, flushing: Bool, path: String) throws(StoreError) {
+    let number = flushing ? FileCalls.flush(descriptor) : 0
+    guard number == 0 else { throw storeError("fsync", number, path: path) }
+    let closing = FileCalls.closeACopy(of: descriptor)
+    guard closing == 0 else { throw storeError("close", closing, path: path) }
+}
+
 /// Writes all of the bytes; what falls short goes on.
 func writeAll(_ bytes: Span<UInt8>, to descriptor: Int32, at offset: UInt64, path: String) throws(StoreError) {
     var failure: StoreError?
@@ -205,10 +213,7 @@ final class StagedFile: Sendable {
 func moveFile(_ name: String, in folder: Folder, to target: String, in targetFolder: Folder, replacing: Bool) -> Int32 {
     let (from, to) = (folder.descriptor.number, targetFolder.descriptor.number)
     if replacing { return unsafe renameat(from, name, to, target) == 0 ? 0 : errno }
-    if FileCalls.renameWithoutReplacing(name, in: from, to: target, in: to) == 0 { return 0 }
-    guard errno == EINVAL || errno == ENOSYS else { return errno }
-    // A file system without that call has links, which never replace.
-    guard unsafe linkat(from, name, to, target, 0) == 0 else { return errno }
-    unsafe unlinkat(from, name, 0)
-    return 0
+    let status = FileCalls.renameWithoutReplacing(
+        Array(name.utf8CString), in: from, to: Array(target.utf8CString), in: to)
+    return status == 0 ? 0 : errno
 }

@@ -139,6 +139,8 @@ public final class PartWriter: Sendable {
             number: number, length: written.length,
             tag: tag ?? ObjectStorage.tag(crc64: written.crc64, length: written.length), crc64: written.crc64,
             file: target.name)
+        // A record that outlives a loss of power must not speak of bytes that did not.
+        try settle(target.number, flushing: upload.folder.flushes, path: upload.operation)
         return try upload.whileOpen { (_) throws(StoreError) in
             if target.name != nil { try setLength(target.number, written.length, path: upload.operation) }
             let old = try upload.part(number)
