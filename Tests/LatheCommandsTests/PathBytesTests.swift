@@ -81,7 +81,8 @@ import Testing
 
     @Test func anObjectsKeyIsText() throws {
         let refused = try bash(
-            Self.names + #"cp source.raw "$N".raw; lathe export --endpoint ./store --bucket images "$N".raw"#, status: 1)
+            Self.names + #"cp source.raw "$N".raw; lathe export --endpoint ./store --bucket images "$N".raw"#, status: 1
+        )
         #expect(refused.errors.contains("UTF-8") && refused.errors.contains("--object"))
     }
 
@@ -93,7 +94,8 @@ import Testing
 
 /// What a program can't see is never taken for a success.
 @Suite struct ArgumentTests {
-    @Test(arguments: [[], ["image"], ["admin", "key"]]) func withoutAVerbTheHelpIsNoSuccess(arguments: [String]) throws {
+    @Test(arguments: [[], ["image"], ["admin", "key"]]) func withoutAVerbTheHelpIsNoSuccess(arguments: [String]) throws
+    {
         let outcome = try lathe(arguments)
         #expect(outcome.status == 64 && outcome.output.isEmpty && outcome.errors.contains("USAGE"))
     }

@@ -66,7 +66,8 @@ extension Verification {
             let own = damaged.filter { $0.fileIndex == index }
             guard files.sources[index] != nil, let first = own.first else { return nil }
             let count = file.length.dividedRoundingUp(by: manifest.parts.length)
-            return "\(file.name) is damaged in \(own.count) of \(count) parts, the first at byte \(first.file.start.bytes)"
+            let start = first.file.start.bytes
+            return "\(file.name) is damaged in \(own.count) of \(count) parts, the first at byte \(start)"
         }
     }
 
