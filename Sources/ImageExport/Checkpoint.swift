@@ -39,8 +39,16 @@ struct Checkpoint: Codable, Hashable, Sendable {
     struct Files: Codable, Hashable, Sendable {
         /// The tags of the objects that are whole, by the index of the file.
         var sent: [Int: String] = [:]
-        /// The file that was begun last, and of which the upload is; nil before the first.
-        var current: Int?
+        /// The uploads of those that were begun and are not whole, by the index of the file; nil before the first.
+        var begun: [Int: BegunFile]?
+    }
+
+    /// A file that is on its way.
+    struct BegunFile: Codable, Hashable, Sendable {
+        /// Empty before the upload is begun, and where the object is put whole.
+        var uploadID: String
+        /// In bytes.
+        var partLength: UInt64
     }
 
     /// A part as the store has it.
@@ -156,6 +164,11 @@ struct CheckpointFile: Sendable {
     func note(_ upload: MultipartUpload?, in checkpoint: Checkpoint) throws(StoreError) {
         var checkpoint = checkpoint
         checkpoint.uploadID = upload?.id ?? ""
+        try keep(checkpoint)
+    }
+
+    /// Writes a checkpoint down in the midst of what talks to a store.
+    func keep(_ checkpoint: Checkpoint) throws(StoreError) {
         do throws(ImageError) { try write(checkpoint) } catch {
             throw StoreError(.inputOutput, "the checkpoint can't be kept", cause: error)
         }

@@ -43,7 +43,7 @@ struct ExportRun {
     /// - Returns: nil where the store has nothing of it.
     private func resume(_ checkpoint: Checkpoint) throws(ImageError) -> ExportResult? {
         // An object of one part is put whole, without an upload.
-        if let begun = try export.upload(of: checkpoint, to: export.key) {
+        if let begun = try export.upload(checkpoint.uploadID, to: export.key) {
             return try send(partLength: checkpoint.partLength, resuming: begun)
         }
         // Not before: the object may be an older one of the same bytes, which was to be replaced.
@@ -181,7 +181,7 @@ struct ExportRun {
     /// - Throws: `invalid-option` for the checkpoint of another export; `source-changed`; `corrupt`.
     private func require(_ checkpoint: Checkpoint) throws(ImageError) {
         try export.require(checkpoint, of: basis)
-        try export.requirePartLength(of: checkpoint, forObjectOf: try export.conversion.greatestLength())
+        try export.requirePartLength(checkpoint.partLength, forObjectOf: try export.conversion.greatestLength())
         if let chosen = export.transfer.partLength, chosen != checkpoint.partLength {
             throw ImageError(
                 .invalidOption,

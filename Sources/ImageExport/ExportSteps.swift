@@ -143,9 +143,9 @@ extension ObjectExport {
     }
 
     /// - Throws: `corrupt` where the store takes no object of that length in such parts.
-    func requirePartLength(of checkpoint: Checkpoint, forObjectOf length: UInt64) throws(ImageError) {
+    func requirePartLength(_ partLength: UInt64, forObjectOf length: UInt64) throws(ImageError) {
         do throws(StoreError) {
-            _ = try PartPlan.partLength(forObjectOf: length, chosen: checkpoint.partLength, limits: store.limits)
+            _ = try PartPlan.partLength(forObjectOf: length, chosen: partLength, limits: store.limits)
         } catch {
             throw CheckpointFile.none(error.message, path: checkpointPath)
         }
@@ -192,11 +192,11 @@ extension ObjectExport {
     /// The upload that was begun, with the parts that the store has.
     ///
     /// - Returns: nil where there was none, or where the store does not know it any more.
-    func upload(of checkpoint: Checkpoint, to key: ObjectKey) throws(ImageError)
+    func upload(_ id: String, to key: ObjectKey) throws(ImageError)
         -> (upload: MultipartUpload, parts: [StoredPart])?
     {
-        guard !checkpoint.uploadID.isEmpty else { return nil }
-        let upload = MultipartUpload(key: key, id: checkpoint.uploadID)
+        guard !id.isEmpty else { return nil }
+        let upload = MultipartUpload(key: key, id: id)
         return try storing { () throws(StoreError) in
             do throws(StoreError) { return (upload, try store.parts(of: upload)) } catch {
                 if error.code == .noSuchUpload { return nil }

@@ -7,8 +7,10 @@ import ObjectStorage
 /// One run of an export of an image of several files: an object for each, side by side, called as the image calls them.
 ///
 /// How long a file is can be known only when the next is begun, and its head is written last. So all go into a nameless
-/// temporary file first, and from there into the store one after the other, the one that is opened last: before that there are
-/// extents, but no image. A run that goes on where another ended makes the files again, and sends what the store does not have.
+/// temporary file first, and from there into the store. All of the extents is sent before any of it becomes an object, so what is to
+/// be replaced stays until the store has the new bytes; then the extents are completed, one short call each, and the one that is
+/// opened comes last: before that there are extents, but no image. A run that goes on where another ended makes the files again,
+/// and sends what the store does not have.
 struct FileSetExport {
     private let export: ObjectExport
     private let manifestKey: ObjectKey
@@ -58,8 +60,10 @@ struct FileSetExport {
         var partLengths: [UInt64] = []
         for file in files { partLengths.append(try partLength(of: file)) }
         try work.requireGoingOn()
-        if export.replacing, isNew { try removeOld() }
-        let opened = try send(files, partLengths, manifest, &checkpoint)
+        let extents = try sendExtents(files, partLengths, manifest, &checkpoint)
+        let replacesOld = export.replacing && isNew && (checkpoint.files?.sent.isEmpty ?? true)
+        try complete(extents, removingOld: replacesOld, manifest, &checkpoint)
+        let opened = try sendOpened(files[0], inPartsOf: partLengths[0], manifest, &checkpoint)
         try export.put(
             manifest, as: manifestKey,
             otherwise: checkpointFile == nil ? "export it again with --overwrite" : "the same command puts it there")
@@ -68,24 +72,78 @@ struct FileSetExport {
             hasAttributes: opened.hasAttributes, wasResumed: before != nil)
     }
 
-    /// Sends all files, or leaves none of them, unless a checkpoint is kept.
+    /// A file whose bytes the store has.
+    private enum Sent {
+        /// As an object already, from a run before.
+        case object(FinishedObject)
+        /// As the parts of an upload.
+        case parts(MultipartSession)
+    }
+
+    /// Sends the bytes of all extents, and makes no object of them.
     ///
-    /// - Returns: what the store says of the one that is opened.
-    private func send(
+    /// Where it fails, the uploads are dropped, unless a checkpoint is kept.
+    private func sendExtents(
         _ files: [SourceWindow], _ partLengths: [UInt64], _ manifest: Manifest, _ checkpoint: inout Checkpoint
-    ) throws(ImageError) -> FinishedObject {
-        var sent: [ObjectKey] = []
+    ) throws(ImageError) -> [Int: Sent] {
+        var sent: [Int: Sent] = [:]
         do throws(ImageError) {
             for index in files.indices.dropFirst() {
                 try work.requireGoingOn()
-                _ = try send(files[index], as: index, inPartsOf: partLengths[index], manifest, &checkpoint)
-                sent.append(keys[index])
+                sent[index] = try send(files[index], as: index, inPartsOf: partLengths[index], manifest, &checkpoint)
             }
-            return try send(files[0], as: 0, inPartsOf: partLengths[0], manifest, &checkpoint)
+            return sent
         } catch {
-            if checkpointFile == nil { takeBack(sent) }
+            if checkpointFile == nil { drop(sent.values) }
             throw error
         }
+    }
+
+    /// Makes objects of extents whose bytes the store has, once the old image is no longer one.
+    ///
+    /// Where it fails, those that are objects go again, and the uploads of the others, unless a checkpoint is kept.
+    private func complete(
+        _ extents: [Int: Sent], removingOld: Bool, _ manifest: Manifest, _ checkpoint: inout Checkpoint
+    ) throws(ImageError) {
+        var completed: [ObjectKey] = []
+        var left = extents
+        do throws(ImageError) {
+            if removingOld { try removeOld() }
+            for index in extents.keys.sorted() {
+                try work.requireGoingOn()
+                if case .parts(let session) = extents[index] {
+                    _ = try finish(session, manifest.files[index], index, manifest, &checkpoint)
+                }
+                left[index] = nil
+                completed.append(keys[index])
+            }
+        } catch {
+            if checkpointFile == nil {
+                drop(left.values)
+                takeBack(completed)
+            }
+            throw error
+        }
+    }
+
+    /// Puts the file that is opened, by which the extents become an image.
+    private func sendOpened(
+        _ file: SourceWindow, inPartsOf partLength: UInt64, _ manifest: Manifest, _ checkpoint: inout Checkpoint
+    ) throws(ImageError) -> FinishedObject {
+        do throws(ImageError) {
+            try work.requireGoingOn()
+            switch try send(file, as: 0, inPartsOf: partLength, manifest, &checkpoint) {
+            case .object(let object): return object
+            case .parts(let session): return try finish(session, manifest.files[0], 0, manifest, &checkpoint)
+            }
+        } catch {
+            if checkpointFile == nil { takeBack(Array(keys.dropFirst())) }
+            throw error
+        }
+    }
+
+    private func drop(_ files: some Sequence<Sent>) {
+        for case .parts(let session) in files { export.abort(session) }
     }
 
     private func partLength(of file: SourceWindow) throws(ImageError) -> UInt64 {
@@ -95,29 +153,96 @@ struct FileSetExport {
         }
     }
 
-    /// Sends a file, unless the store has it from a run before, and has the store say that it is the one that was made.
+    /// Sends the bytes of a file, unless the store has it from a run before.
     ///
     /// - Parameter checkpoint: how far the export has come before, and then after.
     private func send(
         _ file: SourceWindow, as index: Int, inPartsOf partLength: UInt64, _ manifest: Manifest,
         _ checkpoint: inout Checkpoint
-    ) throws(ImageError) -> FinishedObject {
+    ) throws(ImageError) -> Sent {
         let written = manifest.files[index]
-        let attributes = export.attributes(
-            virtualSize: manifest.virtualSize, fingerprint: manifest.content.crc64ecma)
-        let begun = checkpoint.files?.current == index ? try export.upload(of: checkpoint, to: keys[index]) : nil
-        if begun != nil {
-            try export.requirePartLength(of: checkpoint, forObjectOf: file.length)
+        let attributes = attributes(manifest)
+        let before = checkpoint.files?.begun?[index]
+        let begun = try before.flatMap { (before) throws(ImageError) in
+            try export.upload(before.uploadID, to: keys[index])
+        }
+        if let before, begun != nil {
+            try export.requirePartLength(before.partLength, forObjectOf: file.length)
         } else if let whole = try wholeObject(index, written, attributes, checkpoint) {
-            return whole
+            checkpoint.end(index, tag: whole.summary.tag)
+            try checkpointFile?.write(checkpoint)
+            return .object(whole)
         } else {
-            if checkpoint.files?.current == index { export.abortUnnotedUpload(of: checkpoint, to: keys[index]) }
+            if before?.uploadID.isEmpty == true { export.abortUnnotedUpload(of: checkpoint, to: keys[index]) }
             checkpoint.begin(index, inPartsOf: partLength)
             try checkpointFile?.write(checkpoint)
         }
-        let session = session(for: index, attributes, resuming: begun, checkpoint)
+        let session = session(
+            for: index, attributes, partLength: begun == nil ? partLength : before?.partLength ?? partLength,
+            resuming: begun, checkpoint)
         do throws(ImageError) {
-            let finished = try send(file, written, by: session, attributes)
+            try send(file, written, by: session)
+            checkpoint.note(session.uploadID, of: index)
+            return .parts(session)
+        } catch {
+            if checkpointFile == nil { export.abort(session) }
+            throw error
+        }
+    }
+
+    private func attributes(_ manifest: Manifest) -> ObjectAttributes {
+        export.attributes(virtualSize: manifest.virtualSize, fingerprint: manifest.content.crc64ecma)
+    }
+
+    private func session(
+        for index: Int, _ attributes: ObjectAttributes, partLength: UInt64,
+        resuming: (upload: MultipartUpload, parts: [StoredPart])?, _ checkpoint: Checkpoint
+    ) -> MultipartSession {
+        MultipartSession(
+            export.store,
+            .init(
+                key: keys[index], attributes: attributes, partLength: partLength, replacing: export.replacing,
+                // What is put whole is an object at once.
+                putsWhole: index == 0),
+            resuming: resuming, limit: export.transfer.limit, progress: export.progress,
+            isCancelled: { [cancellation = work.cancellation] in cancellation?.isCancelled ?? false },
+            onInitiate: { [checkpointFile] (upload) throws(StoreError) in
+                var noted = checkpoint
+                noted.note(upload.id, of: index)
+                try checkpointFile?.keep(noted)
+            })
+    }
+
+    private func send(_ file: SourceWindow, _ written: WrittenFile, by session: MultipartSession) throws(ImageError) {
+        let copy = Conversion(
+            try DiskImage(file, format: .raw), to: .raw,
+            work: WorkOptions(threads: work.threads, cancellation: work.cancellation))
+        let sent = try export.send(copy, by: session)
+        guard sent.objectLength == written.length, let crc64 = sent.objectCRC64,
+            crc64 == written.checksums?.crc64ecma
+        else {
+            throw ImageError(
+                .verificationFailed,
+                "the temporary file does not give back what was written to it; look after the disk that TMPDIR is on",
+                path: file.name)
+        }
+    }
+
+    /// Makes an object of a file whose bytes the store has, and has the store say that it is the one that was made.
+    private func finish(
+        _ session: MultipartSession, _ written: WrittenFile, _ index: Int, _ manifest: Manifest,
+        _ checkpoint: inout Checkpoint
+    ) throws(ImageError) -> FinishedObject {
+        let attributes = attributes(manifest)
+        do throws(ImageError) {
+            let finished = try export.storing { () throws(StoreError) in
+                try session.finish(
+                    attributes: attributes, length: written.length, crc64: written.checksums?.crc64ecma ?? 0
+                ) {
+                    // An image without its manifest is not what anybody who stops an export wants to be left with.
+                    if index == 0 { work.cancellation?.disregard() }
+                }
+            }
             checkpoint.end(index, tag: finished.summary.tag)
             try checkpointFile?.write(checkpoint)
             return finished
@@ -131,45 +256,6 @@ struct FileSetExport {
                 takeBack([keys[index]])
             }
             throw error
-        }
-    }
-
-    private func session(
-        for index: Int, _ attributes: ObjectAttributes, resuming: (upload: MultipartUpload, parts: [StoredPart])?,
-        _ checkpoint: Checkpoint
-    ) -> MultipartSession {
-        MultipartSession(
-            export.store,
-            .init(
-                key: keys[index], attributes: attributes, partLength: checkpoint.partLength,
-                replacing: export.replacing),
-            resuming: resuming, limit: export.transfer.limit, progress: export.progress,
-            isCancelled: { [cancellation = work.cancellation] in cancellation?.isCancelled ?? false },
-            onInitiate: { [checkpointFile] (upload) throws(StoreError) in
-                try checkpointFile?.note(upload, in: checkpoint)
-            })
-    }
-
-    private func send(
-        _ file: SourceWindow, _ written: WrittenFile, by session: MultipartSession, _ attributes: ObjectAttributes
-    ) throws(ImageError) -> FinishedObject {
-        let copy = Conversion(
-            try DiskImage(file, format: .raw), to: .raw,
-            work: WorkOptions(threads: work.threads, cancellation: work.cancellation))
-        let sent = try export.send(copy, by: session)
-        guard sent.objectLength == written.length, let crc64 = sent.objectCRC64,
-            crc64 == written.checksums?.crc64ecma
-        else {
-            throw ImageError(
-                .verificationFailed,
-                "the temporary file does not give back what was written to it; look after the disk that TMPDIR is on",
-                path: file.name)
-        }
-        return try export.storing { () throws(StoreError) in
-            try session.finish(attributes: attributes, length: sent.objectLength, crc64: crc64) {
-                // An image without its manifest is not what anybody who stops an export wants to be left with.
-                if session.plan.key == export.key { work.cancellation?.disregard() }
-            }
         }
     }
 
@@ -216,22 +302,22 @@ struct FileSetExport {
 
 extension Checkpoint {
     /// Whether a file of several has been sent, or part of it.
-    fileprivate func hasBegun(_ index: Int) -> Bool {
-        guard let files else { return false }
-        return files.sent[index] != nil || files.current == index
-    }
+    fileprivate func hasBegun(_ index: Int) -> Bool { files?.sent[index] != nil || files?.begun?[index] != nil }
 
     fileprivate mutating func begin(_ index: Int, inPartsOf partLength: UInt64) {
-        uploadID = ""
         begun = Self.now
-        self.partLength = partLength
         files?.sent[index] = nil
-        files?.current = index
+        var begun = files?.begun ?? [:]
+        begun[index] = BegunFile(uploadID: "", partLength: partLength)
+        files?.begun = begun
+    }
+
+    fileprivate mutating func note(_ uploadID: String?, of index: Int) {
+        files?.begun?[index]?.uploadID = uploadID ?? ""
     }
 
     fileprivate mutating func end(_ index: Int, tag: String) {
-        uploadID = ""
         files?.sent[index] = tag
-        files?.current = nil
+        files?.begun?[index] = nil
     }
 }

@@ -157,6 +157,34 @@ import Testing
         }
     }
 
+    /// The network goes at some part, or when the new image is about to be completed: nothing of the old one was touched.
+    @Test(arguments: ["vm/disk-s001.vmdk", "vm/disk-s002.vmdk", "vm/disk-s003.vmdk"], [false, true])
+    func anExportThatFailsOnItsWayLeavesTheOldImageWhole(extent: String, keepsCheckpoint: Bool) throws {
+        let isDown = Mutex(false)
+        let store = MemoryStore(before: { (call, _) throws(StoreError) in
+            if call == .initiate(extent), isDown.withLock({ $0 }) { throw StoreError(.connection, "the network is gone") }
+        })
+        let old = SparseMemory(SampleDisk.mixed(length: 250_000, seed: 37))
+        var wide = old
+        wide.truncate(to: 4 << 30 + 512)
+        _ = try Self.export(of: wide, to: store).run()
+        let (keys, before) = (store.keys, store.keys.map { store.bytes(of: $0) })
+        isDown.withLock { $0 = true }
+        let directory = try TemporaryDirectory()
+        let checkpoint = keepsCheckpoint ? directory.file("checkpoint") : nil
+        #expect(throws: ImageError.self) {
+            try Self.export(to: store, replacing: true, checkpoint: checkpoint).run()
+        }
+        #expect(store.keys == keys && store.keys.map { store.bytes(of: $0) } == before)
+        #expect(keepsCheckpoint || store.uploadCount == 0)
+        isDown.withLock { $0 = false }
+        _ = try Self.export(to: store, replacing: true, checkpoint: checkpoint).run()
+        for (key, bytes) in try Self.expected("twoGbMaxExtentSparse", of: Self.disk()) {
+            expectSame(store.bytes(of: key), bytes)
+        }
+        #expect(store.uploadCount == 0)
+    }
+
     @Test func anotherIsNotTakenAwayThatCameInBetween() throws {
         let store = MemoryStore(before: { (call, _) throws(StoreError) in
             guard call == .initiate("vm/disk-s002.vmdk") else { return }

@@ -13,12 +13,17 @@ public final class MultipartSession: Sendable {
         /// Of every part but the last, in bytes.
         public var partLength: UInt64
         public var replacing: Bool
+        /// Whether an object of one part is put, and not begun and completed: then it is held in memory until `finish`.
+        public var putsWhole: Bool
 
-        public init(key: ObjectKey, attributes: ObjectAttributes, partLength: UInt64, replacing: Bool) {
+        public init(
+            key: ObjectKey, attributes: ObjectAttributes, partLength: UInt64, replacing: Bool, putsWhole: Bool = true
+        ) {
             self.key = key
             self.attributes = attributes
             self.partLength = partLength
             self.replacing = replacing
+            self.putsWhole = putsWhole
         }
     }
 
@@ -77,7 +82,7 @@ public final class MultipartSession: Sendable {
     /// - Throws: `part-differs` where the store has another part of that number, from a run before; what the store throws.
     public func send(_ part: PartFillingSink.Part) throws(StoreError) {
         let body = try part.body()
-        if part.isWholeObject, keepWhole(body) { return }
+        if part.isWholeObject, plan.putsWhole, keepWhole(body) { return }
         guard part.length > 0 else { return }
         let limits = store.limits
         guard part.number <= limits.partCount else {
