@@ -162,7 +162,9 @@ import Testing
     func anExportThatFailsOnItsWayLeavesTheOldImageWhole(extent: String, keepsCheckpoint: Bool) throws {
         let isDown = Mutex(false)
         let store = MemoryStore(before: { (call, _) throws(StoreError) in
-            if call == .initiate(extent), isDown.withLock({ $0 }) { throw StoreError(.connection, "the network is gone") }
+            if call == .initiate(extent), isDown.withLock({ $0 }) {
+                throw StoreError(.connection, "the network is gone")
+            }
         })
         let old = SparseMemory(SampleDisk.mixed(length: 250_000, seed: 37))
         var wide = old
