@@ -35,15 +35,20 @@ public enum FormatDetection {
                     + "-f FORMAT (-f raw if it is a raw disk)")
         }
         let has = "the file has \(only.what) at byte \(only.offset.bytes)"
+        guard let format = only.format else {
+            if named == .raw {
+                throw ambiguity(
+                    "the name says raw, but \(has), \(only.advice); a guest can write such bytes into a raw disk too: say -f "
+                        + "raw to take every byte as it is")
+            }
+            throw ImageError(
+                .unsupported, "\(has), \(only.advice), or say -f raw if it is a raw disk", path: source.name,
+                offset: only.offset)
+        }
         if named == .raw {
             throw ambiguity(
                 "the name says raw, but \(has), which a guest can write into a raw disk too; say which format it is "
                     + "with -f FORMAT (-f raw to take every byte as it is)")
-        }
-        guard let format = only.format else {
-            throw ImageError(
-                .unsupported, "\(has), \(only.advice), or say -f raw if it is a raw disk", path: source.name,
-                offset: only.offset)
         }
         if let named, named != format {
             throw ambiguity("the name says \(named.rawValue), but \(has); say which format it is with -f FORMAT")
@@ -89,13 +94,13 @@ extension FormatDetection {
         /// Only the end of the file says so.
         var isAtEnd = false
         /// What to do with a format that Lathe does not read.
-        var advice = "a format that Lathe does not read; convert it with another program first"
+        var advice = ""
     }
 
     /// What is looked for at the start of a file, and where.
     ///
-    /// LUKS is not among them: an encrypted guest disk begins with it, and is a raw disk like any other.
-    private static let heads: [(ImageFormat?, String, Int, [UInt8])] = [
+    /// LUKS is not among them, nor what else is a raw disk: an encrypted guest disk begins with it.
+    private static let heads: [(ImageFormat, String, Int, [UInt8])] = [
         (.qcow2, "a qcow2 header", 0, [0x51, 0x46, 0x49, 0xFB]),
         (.vmdk, "a vmdk header", 0, Array("KDMV".utf8)),
         (.vmdk, "a vmdk header (COWD)", 0, Array("COWD".utf8)),
@@ -104,12 +109,6 @@ extension FormatDetection {
         // VDI_IMAGE_SIGNATURE, little-endian.
         (.vdi, "a vdi header", VDIHeader.signatureOffset, [0x7F, 0x10, 0xDA, 0xBE]),
         (.vhd, "a vhd footer", 0, VHDFooter.cookie),
-        (nil, "a vhdx header", 0, Array("vhdxfile".utf8)),
-        (nil, "a QED header", 0, Array("QED\0".utf8)),
-        (nil, "a Parallels header", 0, Array("WithoutFreeSpace".utf8)),
-        (nil, "a Parallels header", 0, Array("WithouFreSpacExt".utf8)),
-        (nil, "a Bochs header", 0, Array("Bochs Virtual HD Image".utf8)),
-        (nil, "a cloop header", 0, Array("#!/bin/sh\n#V2.0 Format\nmodprobe cloop".utf8)),
     ]
 
     /// The marks in a file, at most one for each format.
@@ -129,19 +128,15 @@ extension FormatDetection {
         return found
     }
 
-    /// What a gzip or zstd header says: of a package that Lathe wrote, or of any other file.
+    /// What the start of a file says: of a package that Lathe wrote, or of something that it does not read.
     private static func package(_ head: [UInt8]) -> Signature? {
         let start = Array(head.prefix(64))
         if let ours = RawPackaging.allCases.first(where: { $0.begins(start) }) {
             return Signature(
                 format: ours.format, what: "a header as Lathe writes it in front of a \(ours.format.rawValue)")
         }
-        // Deflate (8) is the only method that there is.
-        let foreign = [("gzip", GzipMember.magic + [8]), ("zstd", ZstandardFrame.magic)]
-        guard let (name, _) = foreign.first(where: { head.starts(with: $0.1) }) else { return nil }
-        return Signature(
-            format: nil, what: "a \(name) header",
-            advice: "so it is compressed as a whole; unpack it first (\(unpacking(name)))")
+        guard let foreign = ForeignFormat.found(in: head) else { return nil }
+        return Signature(format: nil, what: foreign.what, offset: foreign.offset, advice: foreign.advice)
     }
 
     /// What unpacks a compressed file of another program.
@@ -158,7 +153,7 @@ extension FormatDetection {
         // The magic, the version 4, and the trailer's own length, big-endian.
         let trailer = Array("koly".utf8) + [0, 0, 0, 4, 0, 0, 2, 0]
         guard try source.read(FileRange(start: offset, length: UInt64(trailer.count))) == trailer else { return nil }
-        return Signature(format: nil, what: "a dmg trailer", offset: offset)
+        return Signature(format: nil, what: "a dmg trailer", offset: offset, advice: ForeignFormat.conversion)
     }
 
     /// Where a vhd's footer begins at the end of a file: 512 or, by old writers, 511 bytes before it.

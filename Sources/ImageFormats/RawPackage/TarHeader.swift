@@ -15,6 +15,9 @@ struct TarHeader: Hashable, Sendable {
     /// The longest name that the field holds, in bytes.
     static let longestName = 100
 
+    /// Where `magic` stands in a header.
+    static let magicOffset = 257
+
     /// Where the fields start, and how long they are.
     private enum Field {
         static let name = 0..<100
@@ -25,7 +28,7 @@ struct TarHeader: Hashable, Sendable {
         static let modificationTime = 136..<148
         static let checksum = 148..<156
         static let type = 156
-        static let magic = 257
+        static let magic = magicOffset
         static let deviceMajor = 329..<337
         static let deviceMinor = 337..<345
     }
@@ -93,6 +96,23 @@ struct TarHeader: Hashable, Sendable {
         let padding = (blockSize - used % blockSize) % blockSize
         let end = (used + padding + endLength) % recordSize
         return padding + endLength + (recordSize - end) % recordSize
+    }
+
+    /// The name of the first file of any program's archive, of which this is the first block.
+    ///
+    /// - Returns: nil where the magic, that of POSIX or of GNU tar, or the checksum is another one: a disk can't have it by chance.
+    static func firstName(in block: [UInt8]) -> ArraySlice<UInt8>? {
+        guard block.count == Int(blockSize), block.dropFirst(magicOffset).starts(with: Array("ustar".utf8)) else {
+            return nil
+        }
+        var sum: UInt64 = 0
+        for (index, byte) in block.enumerated() {
+            sum += UInt64(Field.checksum.contains(index) ? UInt8(ascii: " ") : byte)
+        }
+        // Programs end the sum by a NUL, a blank or both, and some begin it by blanks.
+        let digits = block[Field.checksum].filter { (UInt8(ascii: "0")...UInt8(ascii: "7")).contains($0) }
+        guard !digits.isEmpty, digits.reduce(0, { $0 << 3 | UInt64($1 & 7) }) == sum else { return nil }
+        return block[Field.name].prefix { $0 != 0 }
     }
 
     // MARK: - Numbers
