@@ -68,7 +68,7 @@ public enum FormatDetection {
         if file.lowercased().hasSuffix(".tar.gz") { return .rawPackage }
         // Of what is in a file that is packed, the name may say something, or nothing.
         return switch file[file.index(after: dot)...].lowercased() {
-        case "raw", "img", "dd", "bin": .raw
+        case "raw", "dd", "bin": .raw
         case "qcow2", "qcow": .qcow2
         case "vmdk": .vmdk
         case "vdi": .vdi

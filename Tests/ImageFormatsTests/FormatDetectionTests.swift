@@ -31,9 +31,16 @@ import Testing
     )
         throws
     {
-        for name in ["disk", "-", "disk.old", "/images.raw/disk", ".vmdk", "disk."] {
+        for name in ["disk", "-", "disk.old", "disk.img", "disk.IMG", "/images.raw/disk", ".vmdk", "disk."] {
             #expect(try FormatDetection.detect(Self.file(magic, at: offset), name: name) == format)
         }
+    }
+
+    @Test func aCloudImageIsReadWhateverItsNameEndsWith() throws {
+        #expect(try FormatDetection.detect(Self.file(Self.qcow2), name: "noble-server-cloudimg-amd64.img") == .qcow2)
+        #expect(try FormatDetection.detect(Self.file(), name: "disk.img") == .raw)
+        // What a guest may have written into a disk that says raw is an error as ever.
+        #expect(try Self.error(Self.file(Self.qcow2), "disk.raw").code == .ambiguousFormat)
     }
 
     @Test(arguments: marks) func aNameThatAgreesIsTaken(magic: [UInt8], offset: UInt64, format: ImageFormat) throws {
@@ -49,7 +56,7 @@ import Testing
     @Test(arguments: marks) func aRawNameIsNotOverruledByWhatAGuestMayHaveWritten(
         magic: [UInt8], offset: UInt64, format: ImageFormat
     ) throws {
-        for name in ["disk.raw", "disk.img", "disk.dd", "disk.BIN"] {
+        for name in ["disk.raw", "disk.dd", "disk.BIN"] {
             let error = try Self.error(Self.file(magic, at: offset), name)
             #expect(error.code == .ambiguousFormat)
             #expect(error.message.hasPrefix("the name says raw, but the file has a \(format.rawValue) "))
@@ -95,7 +102,7 @@ import Testing
         let fixed = Self.file(Self.conectix, at: (1 << 20) - distance)
         #expect(try FormatDetection.detect(fixed, name: "disk.vhd") == .vhd)
         #expect(try FormatDetection.detect(fixed, name: "disk.vpc") == .vhd)
-        for name in ["disk", "disk.old", "-", "disk.raw", "disk.vmdk"] {
+        for name in ["disk", "disk.old", "disk.img", "-", "disk.raw", "disk.vmdk"] {
             let error = try Self.error(fixed, name)
             #expect(error.code == .ambiguousFormat)
             #expect(error.message.contains("-f FORMAT"))
@@ -244,7 +251,7 @@ import Testing
             error.message
                 == "the file has a dmg trailer at byte \((1 << 20) - 512), a format that Lathe does not read; convert it "
                 + "with another program first, or say -f raw if it is a raw disk")
-        #expect(try Self.error(file, "disk.img").code == .ambiguousFormat)
+        #expect(try Self.error(file, "disk.dd").code == .ambiguousFormat)
         #expect(try FormatDetection.detect(Self.file(Array("koly".utf8), at: (1 << 20) - 512), name: "disk") == .raw)
     }
 

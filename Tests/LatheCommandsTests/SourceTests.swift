@@ -57,7 +57,7 @@ import Testing
 
     @Test(arguments: OutputVariant.all.filter { $0.format != .raw })
     func aNameThatContradictsTheContentAsksForTheFormat(variant: OutputVariant) throws {
-        let image = directory.file("image.img")
+        let image = directory.file("image.raw")
         #expect(try lathe(["convert", "-q"] + variant.arguments + [source, image]).status == 0)
         try expectRefused(image, "the name says raw", "-f FORMAT")
         let named = try lathe("info", "-f", variant.format.rawValue, "--output", "json", image)
