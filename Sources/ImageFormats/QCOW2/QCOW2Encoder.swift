@@ -5,7 +5,7 @@ public import ImageModel
 /// Header, then data clusters in guest order with each L2 table right behind the data that it maps, then the L1 table, the
 /// refcount blocks and the refcount table. Nothing is reserved that is not used, and only one L2 table stands in memory.
 /// Where units are compressed, they lie one behind the other as QEMU packs them, and refcount blocks stand among the data
-/// that they count; the L1 table comes last of all, and the file ends with it.
+/// that they count; the L1 table comes last of all, and the file ends with the sector in which that ends.
 ///
 /// Options: `compat`, `cluster_size`, `refcount_bits`, `extended_l2`, `compression_type`, `compress` and `compression_level`.
 public struct QCOW2Encoder: ImageEncoder {
@@ -254,7 +254,7 @@ extension QCOW2Encoder {
     }
 
     /// Hands out the refcounts that are left, their table and the L1 table, with which the file ends as QEMU's does that has
-    /// just been created.
+    /// just been created, but in a whole sector, as QEMU ends one with compressed clusters: some programs take only whole ones.
     ///
     /// - Returns: the file's length.
     private mutating func handOutShared(_ header: inout QCOW2Header, _ metadata: inout [MetadataSegment])
@@ -278,7 +278,7 @@ extension QCOW2Encoder {
         }
         handOutRefcountTable(
             at: header.refcountTableOffset, clusters: layout.tableClusters, ledger?.places ?? [], &metadata)
-        return l1Clusters > 0 ? header.l1Offset + l1Length : end
+        return l1Clusters > 0 ? header.l1Offset + l1Length.dividedRoundingUp(by: sectorSize) * sectorSize : end
     }
 }
 

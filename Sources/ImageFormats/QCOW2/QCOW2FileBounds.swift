@@ -42,11 +42,9 @@ struct QCOW2FileBounds {
             return .fault(.misplaced(offset, clusterSize: header.clusterSize))
         case .packedElsewhere:
             return .fault(.packedElsewhere)
-        case .cluster(let offset, let readLength):
-            // Bytes behind the disk's end may be missing, and so may all that nobody reads.
-            let left = guest.map { header.virtualSize - min($0.bytes, header.virtualSize) } ?? 0
-            let needed = min(readLength, left)
-            guard offset < length, isHeld(FileRange(offset, length: needed)) else {
+        case .cluster(let offset, _):
+            // The file may end inside its last cluster, but not before it.
+            guard offset < length else {
                 return .fault(lost("a cluster at \(offset)"))
             }
             let cluster = offset / header.clusterSize
@@ -58,6 +56,14 @@ struct QCOW2FileBounds {
             }
             return .clusters(clusters)
         }
+    }
+
+    /// How many bytes that the guest reads are behind the file's end, where any are; nil in a snapshot.
+    func missing(of use: QCOW2ClusterUse, guest: GuestOffset?) -> UInt64? {
+        guard case .cluster(let offset, let readLength) = use, let guest, offset < length else { return nil }
+        // Nobody reads what is behind the disk's end.
+        let needed = min(readLength, header.virtualSize - min(guest.bytes, header.virtualSize))
+        return needed > length - offset ? needed - (length - offset) : nil
     }
 
     private func lost(_ found: String) -> QCOW2EntryFault {

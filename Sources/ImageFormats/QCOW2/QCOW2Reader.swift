@@ -129,7 +129,7 @@ public struct QCOW2Reader: ImageReader {
                 let part = GuestRange(start: start, length: min(cluster.end, range.end) - start)
                 let meaning = QCOW2L2Entry(entry, header)
                 if case .invalid(let reason) = meaning { throw damaged(index, l2Offset, reason, source) }
-                list.append(MappedExtent(range: part, mapping: try mapping(of: part, in: cluster, meaning, source)))
+                try append(part, of: cluster, meaning, source, to: &list)
                 return list.count <= count
             }
         }
@@ -143,7 +143,7 @@ public struct QCOW2Reader: ImageReader {
                 (run, meaning) throws(ImageError) in
                 let part = GuestRange(start: cluster.start + run.lowerBound, length: UInt64(run.count))
                 if case .invalid(let reason) = meaning { throw damaged(index, l2Offset, reason, source) }
-                list.append(MappedExtent(range: part, mapping: try mapping(of: part, in: cluster, meaning, source)))
+                try append(part, of: cluster, meaning, source, to: &list)
             }
             return list.count <= count
         }
@@ -155,6 +155,27 @@ public struct QCOW2Reader: ImageReader {
         corruption(
             "qcow2 L2 entry \(index) of the table at \(l2Offset) \(reason)",
             l2Offset + index * (header.clusterSize / header.l2EntryCount), source)
+    }
+
+    /// Appends a part of a cluster: where the file ends inside the cluster, the rest reads as zeros.
+    private func append(
+        _ part: GuestRange, of cluster: GuestRange, _ meaning: QCOW2L2Entry, _ source: any ImageSource,
+        to list: inout ExtentList
+    ) throws(ImageError) {
+        let place = part.start - cluster.start
+        guard case .data(let offset) = meaning, !header.hasDataFile, offset < source.length,
+            place + part.length > source.length - offset
+        else {
+            list.append(MappedExtent(range: part, mapping: try mapping(of: part, in: cluster, meaning, source)))
+            return
+        }
+        let held = source.length - offset > place ? source.length - offset - place : 0
+        let stored = GuestRange(start: part.start, length: held)
+        if held > 0 {
+            list.append(MappedExtent(range: stored, mapping: try mapping(of: stored, in: cluster, meaning, source)))
+        }
+        list.append(
+            MappedExtent(range: GuestRange(start: stored.end, length: part.length - held), mapping: .zero))
     }
 
     /// Where a part of a cluster is, by what its entry says.

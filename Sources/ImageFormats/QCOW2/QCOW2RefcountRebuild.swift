@@ -53,6 +53,11 @@ struct QCOW2RefcountRebuild: Sendable {
         ]
         let flags = state.wrongFlags + survey.flagFaults
         if flags > 0 { actions.append("flags of sole references are set right") }
+        if state.shared > 0 {
+            actions.append(
+                "what several places of the disk share is counted as often, so that a write to one makes a copy; whether one of "
+                    + "them was written over before, nobody can tell")
+        }
         if state.isMendable, survey.header.withoutMarks != survey.header {
             actions.append("the marks of a dirty or corrupt image are cleared")
         }
@@ -61,7 +66,7 @@ struct QCOW2RefcountRebuild: Sendable {
             let area = start / QCOW2Survey.windowCapacity...(end - 1) / QCOW2Survey.windowCapacity
             for index in survey.windows.union(area).sorted() {
                 var window = try survey.window(index, limit: end, withRefcounts: false)
-                window.refer(to: start..<end, solely: true)
+                window.refer(to: start..<end, as: .whole)
                 for (place, block) in blocks.enumerated() { try write(block, place, window, body) }
                 try survey.mendFlags(window, where: { _ in true }, body)
             }

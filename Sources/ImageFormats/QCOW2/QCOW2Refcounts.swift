@@ -39,28 +39,38 @@ struct QCOW2Refcounts {
 
 /// References and stored refcounts of a run of clusters.
 struct QCOW2RefcountWindow {
-    /// Set in a count for what must not be shared.
-    private static let soleFlag: UInt32 = 1 << 31
+    /// What refers to a cluster; in the count of its references a flag for each.
+    enum Use: UInt32 {
+        /// Nothing else may be in it.
+        case whole = 0x8000_0000
+        case l2Table = 0x4000_0000
+        case plainContent = 0x2000_0000
+        case packedContent = 0x1000_0000
+    }
+
     /// Counts end here; more is never stored by a program that means it.
-    static let maximumCount = soleFlag - 1
+    static let maximumCount: UInt32 = 0x0FFF_FFFF
 
     let clusters: Range<UInt64>
+    /// Whether snapshots may have L2 tables and clusters in common with the disk, and with each other.
+    private let hasSnapshots: Bool
     private var references: [UInt32]
     private var stored: [UInt32]
 
-    init(_ clusters: Range<UInt64>) {
+    init(_ clusters: Range<UInt64>, hasSnapshots: Bool) {
         self.clusters = clusters
+        self.hasSnapshots = hasSnapshots
         references = [UInt32](repeating: 0, count: clusters.count)
         stored = references
     }
 
     /// Adds references to the part of `touched` that is in this window.
-    mutating func refer(to touched: Range<UInt64>, times: UInt32 = 1, solely: Bool) {
+    mutating func refer(to touched: Range<UInt64>, times: UInt32 = 1, as use: Use) {
         for cluster in touched.clamped(to: clusters) {
             let index = Int(cluster - clusters.lowerBound)
             let sum = (references[index] & Self.maximumCount).addingReportingOverflow(min(times, Self.maximumCount))
-            let flag = references[index] & Self.soleFlag | (solely ? Self.soleFlag : 0)
-            references[index] = min(sum.partialValue, Self.maximumCount) | flag
+            let flags = references[index] & ~Self.maximumCount | use.rawValue
+            references[index] = min(sum.partialValue, Self.maximumCount) | flags
         }
     }
 
@@ -84,15 +94,35 @@ struct QCOW2RefcountWindow {
         }
     }
 
+    /// What is wrong with how many things refer to a cluster.
+    enum Sharing {
+        case allowed
+        /// Things share it that never may.
+        case ofOtherKinds
+        /// Things of one kind share it, and the refcount does not say so.
+        case withoutRefcount
+    }
+
     /// Hands out the clusters whose counts are worth a word.
-    func forEachFinding(_ body: (_ cluster: UInt64, _ references: UInt32, _ stored: UInt32, _ isSole: Bool) -> Void) {
+    func forEachFinding(_ body: (_ cluster: UInt64, _ references: UInt32, _ stored: UInt32, Sharing) -> Void) {
         for (index, entry) in references.enumerated() {
             let count = entry & Self.maximumCount
-            let isShared = entry & Self.soleFlag != 0 && count > 1
-            if count != stored[index] || isShared {
-                body(clusters.lowerBound + UInt64(index), count, stored[index], isShared)
+            let sharing = count > 1 ? sharing(entry, stored[index]) : .allowed
+            if count != stored[index] || sharing != .allowed {
+                body(clusters.lowerBound + UInt64(index), count, stored[index], sharing)
             }
         }
+    }
+
+    /// L2 tables and clusters of content may be shared by as many as their refcount says, with snapshots and without: who writes
+    /// makes a copy first. Packed content shares in any case.
+    ///
+    /// Source: QEMU `docs/interop/qcow2.rst`, "Host cluster management".
+    private func sharing(_ entry: UInt32, _ stored: UInt32) -> Sharing {
+        let uses = entry & ~Self.maximumCount
+        if uses & Use.whole.rawValue != 0 || uses.nonzeroBitCount > 1 { return .ofOtherKinds }
+        if hasSnapshots || uses == Use.packedContent.rawValue { return .allowed }
+        return stored < entry & Self.maximumCount ? .withoutRefcount : .allowed
     }
 }
 
@@ -112,17 +142,18 @@ extension QCOW2Survey {
         onActive: (L2Table?, UInt64, UInt64, UInt64, UInt32) -> Void = { _, _, _, _, _ in }
     ) throws(ImageError) -> QCOW2RefcountWindow {
         let start = index * Self.windowCapacity
-        var window = QCOW2RefcountWindow(start..<max(start, min(start + Self.windowCapacity, limit)))
+        var window = QCOW2RefcountWindow(
+            start..<max(start, min(start + Self.windowCapacity, limit)), hasSnapshots: header.snapshotCount > 0)
         try spend(UInt64(window.clusters.count) + UInt64(tables.count + blocks.count + regions.count))
         if hasRefcounts { try readRefcounts(&window) }
         for region in regions where withRefcounts || !region.isRefcounts {
             try spend(UInt64(region.clusters.clamped(to: window.clusters).count))
-            window.refer(to: region.clusters, solely: true)
+            window.refer(to: region.clusters, as: .whole)
         }
         if withRefcounts {
             for block in blocks {
                 let cluster = block.offset / header.clusterSize
-                window.refer(to: cluster..<cluster + 1, solely: true)
+                window.refer(to: cluster..<cluster + 1, as: .whole)
             }
         }
         for table in tables { try count(table, &window, onActive) }
@@ -149,9 +180,9 @@ extension QCOW2Survey {
         _ table: L2Table, _ window: inout QCOW2RefcountWindow,
         _ onActive: (L2Table?, UInt64, UInt64, UInt64, UInt32) -> Void
     ) throws(ImageError) {
-        let (rules, bounds, isSole) = (bounds.rules, bounds, clustersAreSole)
+        let (rules, bounds) = (bounds.rules, bounds)
         let cluster = table.offset / header.clusterSize
-        window.refer(to: cluster..<cluster + 1, times: table.references, solely: isSole)
+        window.refer(to: cluster..<cluster + 1, times: table.references, as: .l2Table)
         if let active = table.active, window.clusters.contains(cluster) {
             onActive(nil, active.l1Index, active.entry(of: table), cluster, window.refcount(of: cluster))
         }
@@ -161,10 +192,10 @@ extension QCOW2Survey {
             switch rules.use(of: entry, bitmap) {
             case .nothing, .dataFile, .misplaced, .packedElsewhere: break
             case .compressed(let stored):
-                window.refer(to: bounds.clusters(of: stored), times: table.references, solely: false)
+                window.refer(to: bounds.clusters(of: stored), times: table.references, as: .packedContent)
             case .cluster(let offset, _):
                 let cluster = offset / rules.clusterSize
-                window.refer(to: cluster..<cluster + 1, times: table.references, solely: isSole)
+                window.refer(to: cluster..<cluster + 1, times: table.references, as: .plainContent)
                 if table.active != nil, window.clusters.contains(cluster) {
                     onActive(table, index, entry, cluster, window.refcount(of: cluster))
                 }
@@ -234,14 +265,18 @@ extension QCOW2Survey {
     }
 
     private func compare(_ window: QCOW2RefcountWindow, _ report: inout CheckReport) {
-        window.forEachFinding { (cluster, references, stored, isShared) in
+        window.forEachFinding { (cluster, references, stored, sharing) in
             let place = FileOffset(cluster * header.clusterSize)
             // Made only for findings that are kept.
             func name() -> String { "cluster \(cluster)\(owner(of: cluster))" }
-            if isShared {
+            if sharing != .allowed {
                 report.add(
                     .corruption, name(), is: "referred to \(references) times",
-                    expected: "a single reference, since nothing but compressed bytes may share a cluster here",
+                    expected: sharing == .ofOtherKinds
+                        ? "a single reference, or references of one kind, since tables share with nothing else"
+                        : hasRefcounts
+                            ? "no more than its refcount of \(stored)"
+                            : "a single reference, since no refcount says more",
                     "a write to one of them changes the others", at: place)
             } else if hasRefcounts, stored < references {
                 report.add(

@@ -91,8 +91,8 @@ struct QCOW2RefcountState: Sendable {
                         + "\(ImageLimits.QCOW2.refcountTableLength) bytes has; copy the image with 'lathe convert'",
                     path: survey.source.name)
             }
-            window.forEachFinding { (_, _, _, isShared) in
-                if isShared { shared += 1 }
+            window.forEachFinding { (_, _, _, sharing) in
+                if sharing != .allowed { shared += 1 }
             }
             try survey.forEachActiveEntry(of: window) { (_, _, entry, _, cluster) in
                 if (entry & QCOW2Tables.copiedFlag != 0) != (window.references(to: cluster) == 1) { wrongFlags += 1 }

@@ -44,6 +44,8 @@ struct QCOW2Survey: Sendable {
     /// Corruptions of flags of sole references that no refcount decides.
     private(set) var flagFaults = 0
     private var refcountTableIsLost = false
+    /// Whether it was said that the file ends inside a cluster of content.
+    private var isCut = false
     /// L1 tables and tables of bitmaps, by their place and apart from each other.
     private var walkedTables: [FileRange] = []
     private var found = QCOW2TableList()
@@ -60,9 +62,6 @@ struct QCOW2Survey: Sendable {
     var hasRefcounts: Bool {
         !header.incompatibleFeatures.contains(.dirty) && header.refcountTableClusters > 0 && !refcountTableIsLost
     }
-
-    /// Without snapshots nothing but compressed bytes may share a cluster.
-    var clustersAreSole: Bool { header.snapshotCount == 0 }
 
     mutating func run(_ report: inout CheckReport) throws(ImageError) {
         own(FileRange(0, length: min(header.clusterSize, source.length)), "the header", &report, from: 0)
@@ -81,11 +80,22 @@ struct QCOW2Survey: Sendable {
         }
         try surveySnapshots(&report)
         try surveyBitmaps(&report)
-        mergeTables(&report)
+        found.merge()
         try spend(0)
         tables = found.takeOnDiskOrder()
         for index in tables.indices { try surveyL2(index, &report) }
         report.imageEnd = FileOffset(clusterCount * header.clusterSize)
+    }
+
+    /// The file ends inside a cluster that the guest reads: allowed, and what a file looks like that lost its end.
+    private func reportEnd(
+        of cluster: UInt64, _ missing: UInt64, at place: UInt64, _ guest: GuestOffset?, _ report: inout CheckReport
+    ) {
+        report.add(
+            .warning, "the end of the file", is: "\(source.length), inside cluster \(cluster)",
+            expected: "the cluster's end at \((cluster + 1) * header.clusterSize), if the file is whole",
+            "the \(missing) bytes that are missing read as zeros, as QEMU leaves them out; if the file was cut short, they are "
+                + "lost", at: FileOffset(place), guest: guest)
     }
 
     // MARK: - Marks
@@ -236,28 +246,9 @@ extension QCOW2Survey {
         _ l2Offset: UInt64, _ entry: UInt64, _ index: UInt64, snapshot: UInt64?, _ report: inout CheckReport
     ) throws(ImageError) {
         let active = snapshot == nil ? ActiveEntry(l1Index: index, isCopied: entry & QCOW2Tables.copiedFlag != 0) : nil
-        let (l1Offset, coverage) = (header.l1Offset, bounds.rules.coverage)
-        found.add(L2Table(offset: l2Offset, active: active)) { first, second in
-            Self.reportShared(first, second, l1Offset, coverage, &report)
-        }
+        found.add(L2Table(offset: l2Offset, active: active))
         note(l2Offset / header.clusterSize)
         try spend(1)
-    }
-
-    private mutating func mergeTables(_ report: inout CheckReport) {
-        let (l1Offset, coverage) = (header.l1Offset, bounds.rules.coverage)
-        found.merge { first, second in Self.reportShared(first, second, l1Offset, coverage, &report) }
-    }
-
-    private static func reportShared(
-        _ first: L2Table, _ second: L2Table, _ l1Offset: UInt64, _ coverage: UInt64, _ report: inout CheckReport
-    ) {
-        guard let before = first.active?.l1Index, let index = second.active?.l1Index else { return }
-        report.add(
-            .corruption, "L1 entry \(index)",
-            is: "the place of the L2 table at \(first.offset), as entry \(before) is",
-            expected: "a table that no other entry has", "two parts of the disk show the same bytes",
-            at: FileOffset(l1Offset + index * QCOW2Tables.entryLength), guest: GuestOffset(index * coverage))
     }
 
     /// Checks the entries of an L2 table and finds which clusters they touch.
@@ -293,6 +284,10 @@ extension QCOW2Survey {
                 end = max(end, touched.upperBound)
                 note(touched.lowerBound)
                 note(touched.upperBound - 1)
+                if !isCut, let missing = bounds.missing(of: use, guest: guest) {
+                    isCut = true
+                    reportEnd(of: touched.lowerBound, missing, at: place, guest, &report)
+                }
             }
             guard let guest, guest.bytes < header.virtualSize else { return }
             switch use {

@@ -58,7 +58,12 @@ extension QCOW2Survey {
         mutating func merge(_ other: Self) {
             references =
                 references.addingReportingOverflow(other.references).overflow ? .max : references + other.references
-            guard active == nil, other.active != nil else { return }
+            guard active == nil else {
+                // One flag for all: where it may stand for none, it may not stand for any.
+                if other.active != nil { place |= other.place & Self.copiedFlag }
+                return
+            }
+            guard other.active != nil else { return }
             (place, l1Index) = (other.place, other.l1Index)
         }
 
@@ -83,22 +88,17 @@ struct QCOW2TableList: Sendable {
     /// How many records there may be before they are merged.
     private var mergeCount = firstMerge
 
-    mutating func add(_ table: QCOW2Survey.L2Table, onShared: (QCOW2Survey.L2Table, QCOW2Survey.L2Table) -> Void) {
+    mutating func add(_ table: QCOW2Survey.L2Table) {
         tables.append(table)
-        if tables.count >= mergeCount { merge(onShared: onShared) }
+        if tables.count >= mergeCount { merge() }
     }
 
     /// Makes one record of all those of a table.
-    ///
-    /// - Parameter onShared: takes a table's record and a later one, where two entries of the active disk point at it.
-    mutating func merge(onShared: (QCOW2Survey.L2Table, QCOW2Survey.L2Table) -> Void) {
+    mutating func merge() {
         tables.sort(by: QCOW2Survey.L2Table.isBefore)
         var kept = 0
         for index in tables.indices {
             if kept > 0, tables[kept - 1].offset == tables[index].offset {
-                if tables[kept - 1].active != nil, tables[index].active != nil {
-                    onShared(tables[kept - 1], tables[index])
-                }
                 tables[kept - 1].merge(tables[index])
             } else {
                 tables[kept] = tables[index]
