@@ -86,9 +86,17 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ]),
         module(
+            "HTTPHost",
+            [
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ]),
+        module(
             "OSSServer",
             [
-                "ObjectStorage", "OSSWire", .product(name: "Crypto", package: "swift-crypto"),
+                "HTTPHost", "ObjectStorage", "OSSWire", .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
@@ -98,7 +106,7 @@ let package = Package(
         module(
             "ECSServer",
             [
-                "ECSWire", "OSSWire", .product(name: "Hummingbird", package: "hummingbird"),
+                "ECSWire", "HTTPHost", "OSSWire", .product(name: "Hummingbird", package: "hummingbird"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
@@ -168,6 +176,12 @@ let package = Package(
                 "ImageExport", "ObjectStorage", "ImagePipeline", "ImageFormats", "ImageCodecs", "ImageFiles",
                 "ImageModel", "LatheTestSupport",
             ]),
+        tests(
+            "HTTPHostTests",
+            [
+                "HTTPHost", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"), .product(name: "NIOEmbedded", package: "swift-nio"),
+            ]),
         tests("OSSWireTests", ["OSSWire", "ObjectStorage", "LatheTestSupport"]),
         tests("ECSWireTests", ["ECSWire", "OSSWire", "LatheTestSupport"]),
         tests("ECSServerTests", ["ECSServer", "ECSWire", "OSSWire", "LatheTestSupport"], exclude: ["Peers"]),
@@ -203,8 +217,9 @@ let package = Package(
 
 /// Targets that bring the heavy packages in, and what is built on them.
 let outsideTheEngine: Set = [
-    "OSSClient", "OSSServer", "ECSServer", "ExportService", "LatheCommands", "lathe", "ECSServerTests",
-    "ExportServiceTests", "OSSClientTests", "OSSServerTests", "BenchTests", "LatheCommandsTests", "LatheServiceTests",
+    "OSSClient", "HTTPHost", "OSSServer", "ECSServer", "ExportService", "LatheCommands", "lathe", "HTTPHostTests",
+    "ECSServerTests", "ExportServiceTests", "OSSClientTests", "OSSServerTests", "BenchTests", "LatheCommandsTests",
+    "LatheServiceTests",
 ]
 
 if isEngineOnly {

@@ -1,9 +1,8 @@
 public import ECSWire
 internal import Glibc
+internal import HTTPHost
 internal import HummingbirdCore
-internal import Logging
 internal import NIOCore
-internal import NIOPosix
 
 /// Why the gateway can't start.
 public struct ECSServerError: Error, CustomStringConvertible {
@@ -18,19 +17,17 @@ public struct ECSServerError: Error, CustomStringConvertible {
 ///
 /// It speaks HTTP/1.1 without TLS. Nothing of an unsigned request reaches the backend but its key's ID, in a question.
 public final class ECSServer: Sendable {
-    /// Where it listens: an address of this machine.
-    public let host: String
-    /// The port that was asked for, or the one that was free.
-    public let port: Int
-
-    private let server: Server<HTTP1Channel>
-    private let running: Task<Void, Never>
+    private let server: HostedServer
     private let pool: BlockingPool
 
+    /// Where it listens: an address of this machine.
+    public var host: String { server.host }
+    /// The port that was asked for, or the one that was free.
+    public var port: Int { server.port }
     /// The address for clients: `http://127.0.0.1:8080`.
-    public var endpoint: String { "http://\(host.contains(":") ? "[\(host)]" : host):\(port)" }
+    public var endpoint: String { server.endpoint }
 
-    /// Starts to listen, and returns when it does; whoever starts a server stops it.
+    /// Starts to listen and to answer; whoever starts a server stops it.
     ///
     /// - Parameter pages: what stands at which path, as `/console`; `/`, `/healthz`, `/readyz` and `/metrics` are taken.
     /// - Throws: where the port or a path can't be had.
@@ -38,26 +35,32 @@ public final class ECSServer: Sendable {
         _ backend: some RPCBackend, _ configuration: ECSServerConfiguration = .init(),
         pages: [String: StaticPage] = [:]
     ) async throws(ECSServerError) -> ECSServer {
+        let server = try await listen(backend, configuration, pages: pages)
+        server.open()
+        return server
+    }
+
+    /// Listens only: requests wait until `open`.
+    ///
+    /// - Throws: as `start`.
+    public static func listen(
+        _ backend: some RPCBackend, _ configuration: ECSServerConfiguration = .init(),
+        pages: [String: StaticPage] = [:]
+    ) async throws(ECSServerError) -> ECSServer {
         try check(configuration, pages)
         let pool = BlockingPool(threadCount: max(1, configuration.threadCount))
-        let bound = MultiThreadedEventLoopGroup.singleton.next().makePromise(of: SocketAddress?.self)
-        let server = Server(
-            childChannelSetup: channel(Responder(backend, configuration, pages: pages, pool), configuration),
-            configuration: ServerConfiguration(
-                address: .hostname(configuration.host, port: configuration.port),
-                availableConnectionsDelegate: MaximumAvailableConnections(max(1, configuration.connectionLimit))),
-            onServerRunning: { bound.succeed($0.localAddress) }, eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
-            logger: Logger(label: "lathe.ecs-server") { _ in SwiftLogNoOpLogHandler() })
-        let running = Task {
-            do {
-                try await server.run()
-            } catch {
-                bound.fail(error)
-            }
-        }
+        let slots = ConnectionSlots(limit: configuration.connectionLimit)
+        let responder = Responder(backend, configuration, pages: pages, pool, slots)
+        let channel = HostedChannel(
+            slots, configuration.clientPatience,
+            // The vendor's older client has all parameters in the first line, which counts as a field. A token is the
+            // longest of the others. A little more than is allowed can still be answered in the API's own words.
+            decoder: .init(maxHeaderFieldSize: 80 << 10, maxHeaderListSize: 112 << 10, maxHeaderFieldCount: 100)
+        ) { request, writer, channel in try await responder.respond(to: request, writer, channel) }
         do {
-            let address = try await bound.futureResult.get()
-            return ECSServer(address, configuration, server, running, pool)
+            let server = try await HostedServer.listen(
+                host: configuration.host, port: configuration.port, slots, channel)
+            return ECSServer(server, pool)
         } catch {
             await pool.stop()
             throw ECSServerError(
@@ -66,14 +69,8 @@ public final class ECSServer: Sendable {
         }
     }
 
-    private init(
-        _ address: SocketAddress?, _ configuration: ECSServerConfiguration, _ server: Server<HTTP1Channel>,
-        _ running: Task<Void, Never>, _ pool: BlockingPool
-    ) {
-        host = address?.ipAddress ?? configuration.host
-        port = address?.port ?? configuration.port
+    private init(_ server: HostedServer, _ pool: BlockingPool) {
         self.server = server
-        self.running = running
         self.pool = pool
     }
 
@@ -91,45 +88,29 @@ public final class ECSServer: Sendable {
         }
     }
 
-    private static func channel(_ responder: Responder, _ configuration: ECSServerConfiguration) -> HTTP1Channel {
-        HTTP1Channel(
-            responder: { request, writer, channel in try await responder.respond(to: request, writer, channel) },
-            configuration: HTTP1Channel.Configuration(
-                idleTimeout: configuration.patience,
-                // The vendor's older client has all parameters in the first line, which counts as a field. A token is the
-                // longest of the others. A little more than is allowed can still be answered in the API's own words.
-                httpDecoderConfiguration: .init(
-                    maxHeaderFieldSize: 80 << 10, maxHeaderListSize: 112 << 10, maxHeaderFieldCount: 100)))
-    }
+    /// Answers what has come since it listens, and what comes from now on.
+    public func open() { server.open() }
 
     /// Returns when the server has ended.
-    public func waitUntilStopped() async { await running.value }
+    public func waitUntilStopped() async { await server.waitUntilStopped() }
 
     /// Listens no more, lets requests that are under way end, and cuts off those that take longer.
     ///
     /// - Parameter patience: in seconds.
     public func stop(patience: Double = 5) async {
-        let (server, running) = (server, running)
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask {
-                try? await server.shutdownGracefully()
-                await running.value
-            }
-            group.addTask {
-                // It ends early where the rest has ended.
-                try? await Task.sleep(for: .seconds(patience))
-                running.cancel()
-            }
-            await group.next()
-            group.cancelAll()
-        }
+        await server.stop(patience: patience)
         await pool.stop()
     }
 }
 
 extension ECSServerConfiguration {
     /// How long a client may keep the gateway waiting.
-    var patience: TimeAmount { .seconds(Int64(max(1, min(idleSeconds, 24 * 3600)))) }
+    var patience: TimeAmount { clientPatience.idle }
+
+    var clientPatience: ClientPatience {
+        let seconds = { (value: Int) in TimeAmount.seconds(Int64(max(1, min(value, 24 * 3600)))) }
+        return ClientPatience(firstHead: seconds(headSeconds), idle: seconds(idleSeconds))
+    }
 
     /// The time, in seconds since 1970-01-01 UTC.
     var timeSource: @Sendable () -> UInt64 { clock ?? { UInt64(clamping: time(nil)) } }

@@ -4,10 +4,12 @@ public struct ECSServerConfiguration: Sendable {
     public var host = "127.0.0.1"
     /// 0 takes any port that is free.
     public var port = 0
-    /// After so many seconds without a byte from the client, or without one that it takes, its connection is closed; a body
-    /// must be there as a whole within them; from 1.
+    /// So many seconds after a connection began, the head of its first request is there, or it is closed; from 1.
+    public var headSeconds = 10
+    /// After so many seconds without a byte from the client, without one that it takes, or without another whole head behind an
+    /// answer, its connection is closed; a body must be there as a whole within them; from 1.
     public var idleSeconds = 30
-    /// Connections beyond these wait; from 1.
+    /// Connections beyond these displace those on which nobody proved a signature, or wait; from 1.
     public var connectionLimit = 512
     /// How many threads wait for the backend; from 1.
     public var threadCount = 8

@@ -18,9 +18,12 @@ public struct OSSServerConfiguration: Sendable {
     public var region = "cn-hangzhou"
     /// The domain whose first labels are buckets (`BUCKET.DOMAIN`); nil takes every host whose first label is a bucket.
     public var domain: String?
-    /// After so many seconds without a byte from the client, or without one that it takes, its connection is closed; from 1.
+    /// So many seconds after a connection began, the head of its first request is there, or it is closed; from 1.
+    public var headSeconds = 10
+    /// After so many seconds without a byte from the client, without one that it takes, or without another whole head behind an
+    /// answer, its connection is closed; so is one whose body brings less than 1 KiB a second over them; from 1.
     public var idleSeconds = 60
-    /// Connections beyond these wait; from 1.
+    /// Connections beyond these displace those on which nobody was let in, or wait; from 1.
     public var connectionLimit = 512
     /// How many threads wait for the disk; from 1.
     public var threadCount = 16

@@ -35,8 +35,10 @@ final class RawConnection {
     private let descriptor: Int32
     private var received: [UInt8] = []
 
-    /// - Parameter host: four numbers with dots between them.
-    init(port: Int, host: String = "127.0.0.1", receiveBuffer: Int32? = nil) throws {
+    /// - Parameters:
+    ///   - host: four numbers with dots between them.
+    ///   - source: the address that it comes from, as the host is; nil for any.
+    init(port: Int, host: String = "127.0.0.1", from source: String? = nil, receiveBuffer: Int32? = nil) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         try #require(descriptor >= 0)
         if var size = receiveBuffer {
@@ -44,6 +46,7 @@ final class RawConnection {
         }
         var patience = timeval(tv_sec: 30, tv_usec: 0)
         unsafe setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+        if let source { try bind(to: source) }
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = UInt16(port).bigEndian
@@ -57,6 +60,18 @@ final class RawConnection {
     }
 
     deinit { close(descriptor) }
+
+    private func bind(to source: String) throws {
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        unsafe inet_pton(AF_INET, source, &address.sin_addr)
+        let status = unsafe withUnsafePointer(to: &address) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe Glibc.bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        guard status == 0 else { throw PeerError("bind: errno \(errno)") }
+    }
 
     func send(_ text: String) throws { try send(Array(text.utf8)) }
 

@@ -22,7 +22,7 @@ import Testing
     }
 
     /// What THREAT_MODEL.md says.
-    @Test(.requiresPeer("python")) func whoMeansHarmGetsNothing() throws { try check("security_checks", count: 15) }
+    @Test(.requiresPeer("python")) func whoMeansHarmGetsNothing() throws { try check("security_checks", count: 16) }
 
     @Test(.requiresPeer("python")) func twentyExportsSurviveKills() throws {
         try check("fault_checks.Kills", count: 1)

@@ -110,7 +110,8 @@ final class RawConnection {
     private let descriptor: Int32
     private var received: [UInt8] = []
 
-    init(port: Int, host: UInt32 = 0x7F00_0001, receiveBuffer: Int32? = nil) throws {
+    /// - Parameter source: the address that it comes from, four numbers with dots between them; nil for any.
+    init(port: Int, host: UInt32 = 0x7F00_0001, from source: String? = nil, receiveBuffer: Int32? = nil) throws {
         descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         try #require(descriptor >= 0)
         if var size = receiveBuffer {
@@ -118,6 +119,7 @@ final class RawConnection {
         }
         var patience = timeval(tv_sec: 30, tv_usec: 0)
         unsafe setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+        if let source { try bind(to: source) }
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = UInt16(port).bigEndian
@@ -131,6 +133,18 @@ final class RawConnection {
     }
 
     deinit { close(descriptor) }
+
+    private func bind(to source: String) throws {
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        unsafe inet_pton(AF_INET, source, &address.sin_addr)
+        let status = unsafe withUnsafePointer(to: &address) { pointer in
+            unsafe pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                unsafe Glibc.bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        guard status == 0 else { throw PeerError("bind: errno \(errno)") }
+    }
 
     func send(_ text: String) throws { try send(Array(text.utf8)) }
 
@@ -197,6 +211,16 @@ final class RawConnection {
             if count == 0 || (count < 0 && errno == ECONNRESET) { return true }
             if count < 0 { return false }
         }
+    }
+
+    /// Sends a byte now and then until the connection is over, and answers whether that was within the half minute.
+    func trickleUntilEnd() -> Bool {
+        for _ in 0..<300 {
+            let count = unsafe Glibc.send(descriptor, "x", 1, Int32(MSG_NOSIGNAL))
+            if count < 0 { return errno == ECONNRESET || errno == EPIPE }
+            usleep(100_000)
+        }
+        return false
     }
 
     /// Whether the connection is over, found by sending rather than by reading.

@@ -1,5 +1,6 @@
 internal import ECSWire
 internal import FoundationEssentials
+internal import HTTPHost
 internal import Hummingbird
 internal import HummingbirdCore
 internal import NIOCore
@@ -15,6 +16,7 @@ struct Responder: Sendable {
     private let pages: [String: StaticPage]
     private let metrics = GatewayMetrics()
     private let pool: BlockingPool
+    private let slots: ConnectionSlots
     private let clock: @Sendable () -> UInt64
     private let patience: TimeAmount
     private let limits = RPCMessage.Limits()
@@ -22,13 +24,14 @@ struct Responder: Sendable {
 
     init(
         _ backend: any RPCBackend, _ configuration: ECSServerConfiguration, pages: [String: StaticPage],
-        _ pool: BlockingPool
+        _ pool: BlockingPool, _ slots: ConnectionSlots
     ) {
         gate = Gatekeeper(
             backend, throttle: configuration.requestsPerSecond.map { RequestThrottle(requestsPerSecond: $0) })
         self.backend = backend
         self.pages = pages
         self.pool = pool
+        self.slots = slots
         clock = configuration.timeSource
         patience = configuration.patience
         observer = configuration.observer
@@ -167,6 +170,7 @@ extension Responder {
     ) async throws -> Answer {
         let (gate, now, id) = (gate, clock(), record.requestID)
         let outcome: Gatekeeper.Outcome
+        slots.begin(channel)
         do {
             // A thread of the backend can't be cut off when the server stops; the client that waits for it can.
             outcome = try await withTaskCancellationHandler {
@@ -175,8 +179,10 @@ extension Responder {
                 channel.close(promise: nil)
             }
         } catch {
+            slots.end(channel, isProved: false)
             throw APIError.unavailable("It is about to stop.")
         }
+        slots.end(channel, isProved: outcome.accountID != nil)
         record.accountID = outcome.accountID
         switch outcome.result {
         case .success(let fields):

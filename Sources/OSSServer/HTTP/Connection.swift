@@ -1,3 +1,4 @@
+internal import HTTPHost
 internal import Hummingbird
 internal import HummingbirdCore
 internal import NIOCore
@@ -11,6 +12,7 @@ struct Responder: Sendable {
     let access: (any AccessControl)?
     let allowsAnonymous: Bool
     let service: ObjectService
+    let slots: ConnectionSlots
     let clock: @Sendable () -> UInt64
     /// How long a client may take none of the bytes of an answer.
     let stallLimit: TimeAmount
@@ -25,7 +27,7 @@ struct Responder: Sendable {
         var answer: Answer
         do {
             var parsed = try await parsing.request(request, id: id, arrived: clock())
-            let operation = try await admit(&parsed)
+            let operation = try await admit(&parsed, channel)
             if parsed.field("Expect")?.lowercased() == "100-continue" {
                 try await writer.writeInformationalHead(HTTPResponse(status: .continue))
             }
@@ -46,29 +48,39 @@ struct Responder: Sendable {
         observer?(record)
     }
 
-    /// What the request asks for, where whoever sent it may.
-    private func admit(_ request: inout OSSRequest) async throws -> Operation {
+    /// What the request asks for, where whoever sent it may; the connection is then somebody's, unless it asks for what everybody
+    /// may.
+    private func admit(_ request: inout OSSRequest, _ channel: any Channel) async throws -> Operation {
+        slots.begin(channel)
+        var isProved = false
+        defer { slots.end(channel, isProved: isProved) }
         let caller = try await caller(of: request)
         let operation = try Operation(request)
-        if caller != .anybody {
-            guard access != nil else { return operation }
-            let permit = Permit(control: access, caller: caller)
-            request.permit = permit
-            let accesses = try operation.accesses(request)
-            do {
-                try await service.pool.run { try permit.require(accesses) }
-                return operation
-            } catch let failure as OSSFailure where failure.code == "AccessDenied" && accesses.count == 1 {
-                // What anybody may do, a stranger with a key may do too.
-                guard try await service.letsAnybody(operation, request) else { throw failure }
-                return operation
-            }
-        }
-        guard !allowsAnonymous else { return operation }
-        guard try await service.letsAnybody(operation, request) else {
-            throw OSSFailure.accessDenied("You have no right to access this object because of bucket acl.")
-        }
+        try await require(operation, by: caller, &request)
+        isProved = caller != .anybody || allowsAnonymous
         return operation
+    }
+
+    /// - Throws: `AccessDenied`, `NoSuchBucket`.
+    private func require(_ operation: Operation, by caller: Caller, _ request: inout OSSRequest) async throws {
+        let accesses = try operation.accesses(request)
+        if caller == .anybody {
+            guard !allowsAnonymous else { return }
+            // What is asked for beside the reading or writing itself, no list gives to everybody.
+            guard accesses.count == 1, try await service.letsAnybody(operation, request) else {
+                throw OSSFailure.accessDenied("You have no right to access this object because of bucket acl.")
+            }
+            return
+        }
+        guard access != nil else { return }
+        let permit = Permit(control: access, caller: caller)
+        request.permit = permit
+        do {
+            try await service.pool.run { try permit.require(accesses) }
+        } catch let failure as OSSFailure where failure.code == "AccessDenied" && accesses.count == 1 {
+            // What anybody may do, a stranger with a key may do too.
+            guard try await service.letsAnybody(operation, request) else { throw failure }
+        }
     }
 
     private func caller(of request: OSSRequest) async throws -> Caller {

@@ -1,6 +1,7 @@
 """What somebody who means harm gets: nothing. A row of THREAT_MODEL.md names each test."""
 import json
 import os
+import resource
 import socket
 import stat
 import threading
@@ -308,6 +309,41 @@ class Security(unittest.TestCase):
         finally:
             for connection in idle:
                 connection.close()
+
+    def test_a_crowd_without_a_key_keeps_nobody_out(self):
+        # One of its own: what a crowd leaves behind in memory is measured.
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(8192, hard), hard))
+        with Service() as service:
+            ports = [urllib.parse.urlparse(one).port for one in (service.endpoint, service.oss_endpoint)]
+            service.answer('DescribeRegions')
+            before = service.process.resident()
+            for addresses in (1, 30, 300):
+                crowd = []
+                try:
+                    for port in ports:
+                        for index in range(900):
+                            one = socket.socket()
+                            one.bind(('127.%d.%d.%d' % (1 + addresses % 7, index % addresses // 250, 1 + index % addresses % 250), 0))
+                            one.setblocking(False)
+                            one.connect_ex(('127.0.0.1', port))
+                            crowd.append(one)
+                    for text in (b'GET /x HTTP/1.1\r\nHost: h\r\nX-D: ',) + (b'x',) * 10:
+                        for one in crowd:
+                            try:
+                                one.send(text)
+                            except OSError:
+                                pass
+                    began = time.monotonic()
+                    self.assertEqual(service.answer('DescribeRegions').status, 200)
+                    service.oss().put_object('in-a-crowd', b'x')
+                    # It was half a minute, which is what they were given each.
+                    self.assertLess(time.monotonic() - began, 8, addresses)
+                finally:
+                    for one in crowd:
+                        one.close()
+            # It was 200 MiB and more.
+            self.assertLess(service.process.resident() - before, 120 << 20)
 
     def test_what_stands_still_is_let_go(self):
         for one in self.still:
