@@ -294,6 +294,135 @@ import Testing
         }
     }
 
+    /// Who may do all else may not let everybody in.
+    @Test func aListIsSetByWhoMaySetLists() async throws {
+        let harness = try ServiceHarness()
+        let bucket = try harness.bucketOfExports
+        for name in ["old", "closed"] {
+            _ = try bucket.put(ObjectBody([7]), to: ObjectKey(name), .init(), replacing: true)
+        }
+        try bucket.setAttributes(
+            ObjectAttributes(acl: "private"), of: ObjectKey("closed"), tag: bucket.head(ObjectKey("closed")).tag)
+        try await whileServing(harness) { server in
+            let writer = try session(
+                harness, allow: "\"oss:*\"", deny: "[\"oss:PutBucketAcl\",\"oss:PutObjectAcl\"]")
+            let own = try credentials(harness, harness.principal)
+            let upload = try client(server, ServiceHarness.bucket, writer).initiate(
+                ObjectKey("parts"), .init(), partLength: 0, replacing: true)
+            let id = QueryItem("uploadId", upload.id)
+            let part = try request(
+                server, "PUT", ServiceHarness.bucket, "parts", query: [QueryItem("partNumber", "1"), id], content: "x",
+                writer)
+            #expect(part.status == 200)
+            let copy = HeaderField("x-oss-copy-source", "/exports/old")
+            let itself = HeaderField("x-oss-copy-source", "/exports/closed")
+            let all = HeaderField("x-oss-complete-all", "yes")
+            let exports = ServiceHarness.bucket
+            // The list that is there, and that which means none, take the right as well.
+            let ways: [(String, String, String?, [QueryItem], [HeaderField], lists: [String])] = [
+                ("PUT", exports, nil, [QueryItem("acl")], [], ["public-read", "private"]),
+                ("PUT", exports, nil, [], [], ["public-read", "private"]),
+                ("PUT", "made-open", nil, [], [], ["public-read-write", "private"]),
+                ("PUT", exports, "old", [QueryItem("acl")], [], ["public-read", "default"]),
+                ("PUT", exports, "new", [], [], ["public-read", "default"]),
+                ("PUT", exports, "copy", [], [copy], ["public-read"]),
+                ("PUT", exports, "closed", [], [itself], ["public-read"]),
+                ("POST", exports, "parts", [QueryItem("uploads")], [], ["public-read"]),
+                ("POST", exports, "parts", [id], [all], ["public-read"]),
+            ]
+            for (method, bucket, key, query, headers, lists) in ways {
+                for list in lists {
+                    let field = HeaderField(key == nil ? "x-oss-acl" : "x-oss-object-acl", list)
+                    let answer = try request(
+                        server, method, bucket, key, query: query, headers: headers + [field], writer)
+                    #expect(
+                        answer.status == 403 && answer.body.contains("AccessDenied"),
+                        "\(method) \(bucket)/\(key ?? "") \(list): \(answer)")
+                }
+            }
+            #expect(try harness.bucketOfExports.settings()["acl"] ?? "private" == "private")
+            #expect(try harness.keys() == ["closed", "old"])
+            #expect(try harness.bucketOfExports.head(ObjectKey("old")).attributes.acl == nil)
+            #expect(try harness.bucketOfExports.head(ObjectKey("closed")).attributes.acl == "private")
+            #expect(try harness.state.bucket("made-open") == nil)
+            // Without a list they do all of it, and none of it says anything of lists.
+            for (method, bucket, key, query, headers, _) in ways where !query.contains(QueryItem("acl")) {
+                let answer = try request(server, method, bucket, key, query: query, headers: headers, writer)
+                #expect(answer.status == 200, "\(method) \(bucket)/\(key ?? ""): \(answer)")
+            }
+            #expect(try harness.bucketOfExports.head(ObjectKey("closed")).attributes.acl == "private")
+            // And the account itself may.
+            for (method, bucket, key, query, headers, lists) in ways where query != [id] {
+                let field = HeaderField(key == nil ? "x-oss-acl" : "x-oss-object-acl", lists[0])
+                let answer = try request(server, method, bucket, key, query: query, headers: headers + [field], own)
+                #expect(answer.status == 200, "\(method) \(bucket)/\(key ?? ""): \(answer)")
+            }
+            #expect(try harness.bucketOfExports.settings()["acl"] == "public-read")
+            #expect(try harness.bucketOfExports.head(ObjectKey("new")).attributes.acl == "public-read")
+        }
+    }
+
+    /// What is said of an object when its upload ends stands before what was said when it began.
+    @Test func aListThatComesWithACompletionIsSet() async throws {
+        let harness = try ServiceHarness()
+        try await whileServing(harness) { server in
+            let own = try credentials(harness, harness.principal)
+            let upload = try client(server, ServiceHarness.bucket, own).initiate(
+                ObjectKey("parts"), ObjectAttributes(acl: "private"), partLength: 0, replacing: true)
+            let id = QueryItem("uploadId", upload.id)
+            for (method, query, headers) in [
+                ("PUT", [QueryItem("partNumber", "1"), id], []),
+                (
+                    "POST", [id],
+                    [HeaderField("x-oss-complete-all", "yes"), HeaderField("x-oss-object-acl", "public-read")]
+                ),
+            ] {
+                let answer = try request(
+                    server, method, ServiceHarness.bucket, "parts", query: query, headers: headers,
+                    content: method == "PUT" ? "x" : "", own)
+                #expect(answer.status == 200, "\(answer)")
+            }
+            #expect(try harness.bucketOfExports.head(ObjectKey("parts")).attributes.acl == "public-read")
+        }
+    }
+
+    /// Where everybody may write, what is written is all that they say.
+    @Test func whoHasNoKeySetsNoList() async throws {
+        let harness = try ServiceHarness()
+        try harness.bucketOfExports.setSettings(["acl": "public-read-write"])
+        try await whileServing(harness) { server in
+            for (field, status) in [("x-oss-object-acl: private\r\n", "403"), ("", "200")] {
+                let answer = try PlainExchange.send(
+                    "PUT /exports/anybodys HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\(field)Content-Length: 1\r\n\r\nx",
+                    port: server.port)
+                #expect(answer.hasPrefix("HTTP/1.1 \(status)"), "\(answer)")
+            }
+        }
+        #expect(try harness.bucketOfExports.head(ObjectKey("anybodys")).attributes.acl == nil)
+    }
+
+    /// The key of a session with a policy of this kind.
+    private func session(_ harness: ServiceHarness, allow: String, deny: String) throws -> Credentials {
+        let account = harness.account.id
+        try harness.state.setRole(
+            "Writer", ofAccount: account,
+            trustPolicy: """
+                {"Version":"1","Statement":[{"Effect":"Allow","Action":"sts:AssumeRole",
+                "Principal":{"RAM":["acs:ram::\(account):root"]}}]}
+                """)
+        try harness.state.setPolicy(
+            "write", ofAccount: account,
+            document: """
+                {"Version":"1","Statement":[{"Effect":"Allow","Action":\(allow),"Resource":"*"},
+                {"Effect":"Deny","Action":\(deny),"Resource":"*"}]}
+                """)
+        try harness.state.attachPolicy("write", toRole: "Writer", ofAccount: account)
+        let session = try harness.state.assumeRole(
+            SessionRequest(roleARN: "acs:ram::\(account):role/Writer", sessionName: "s1"), by: harness.principal)
+        return Credentials(
+            accessKeyID: session.accessKeyID, accessKeySecret: session.secret, securityToken: session.token)
+    }
+
     /// One signed request on a connection of its own.
     private func request(
         _ server: OSSServer, _ method: String, _ bucket: String?, _ key: String?, query: [QueryItem] = [],

@@ -31,11 +31,14 @@ public struct ObjectAccess: Hashable, Sendable {
     public var bucket: String?
     /// nil for the bucket itself.
     public var key: String?
+    /// Whether it is done to a bucket in making it: there may be none yet, and whose it is `claim` says.
+    public var makesBucket: Bool
 
-    public init(_ action: String, bucket: String? = nil, key: String? = nil) {
+    public init(_ action: String, bucket: String? = nil, key: String? = nil, makesBucket: Bool = false) {
         self.action = action
         self.bucket = bucket
         self.key = key
+        self.makesBucket = makesBucket
     }
 }
 
@@ -86,9 +89,16 @@ extension Operation {
     func accesses(_ request: OSSRequest) throws(OSSFailure) -> [ObjectAccess] {
         // Which objects, the body says.
         if self == .deleteObjects { return [] }
-        var accesses = [ObjectAccess("oss:\(action)", bucket: request.wire.bucket, key: request.wire.key)]
-        if request.field("x-oss-object-acl") != nil, self != .putObjectACL {
-            accesses.append(ObjectAccess("oss:PutObjectAcl", bucket: request.wire.bucket, key: request.wire.key))
+        let (bucket, key, makesBucket) = (request.wire.bucket, request.wire.key, self == .putBucket)
+        var accesses = [ObjectAccess("oss:\(action)", bucket: bucket, key: key, makesBucket: makesBucket)]
+        // A list that comes along with something else is set as by PutBucketAcl and PutObjectAcl (OSS, "PutBucket": a second one
+        // changes what the first one said; "PutObjectACL", "Usage notes"), so it takes the right to those. Any list does, also the
+        // one that is there: what a request may do is not a matter of what was before it.
+        if request.field(HeaderName.ossACL) != nil, self != .putBucketACL {
+            accesses.append(ObjectAccess("oss:PutBucketAcl", bucket: bucket, makesBucket: makesBucket))
+        }
+        if request.field(HeaderName.ossObjectACL) != nil, self != .putObjectACL {
+            accesses.append(ObjectAccess("oss:PutObjectAcl", bucket: bucket, key: key))
         }
         if self == .copyObject || self == .copyPart {
             let source = try CopySource(request)

@@ -7,12 +7,13 @@ extension ObjectService {
         let upload = try upload(request)
         let replacing = try !request.flag(HeaderName.ossForbidOverwrite)
         let encoding = try ListingEncoding(request)
+        let acl = try ObjectFields.acl(request)
         let wanted = try await wantedParts(request)
         let object = try await withBucket(request) { bucket in
             let stored = try bucket.parts(of: upload)
             return try bucket.complete(
                 upload, parts: Self.parts(wanted, of: stored), replacing: replacing,
-                leastPartLength: MultipartLimits.oss.leastPartLength)
+                leastPartLength: MultipartLimits.oss.leastPartLength, acl: acl)
         }
         var xml = XMLWriter(root: "CompleteMultipartUploadResult")
         encoding.announce(in: &xml)

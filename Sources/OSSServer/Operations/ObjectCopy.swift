@@ -22,6 +22,8 @@ extension ObjectService {
                 attributes.userMetadata = reader.summary.attributes.userMetadata
                 attributes.servedFields = reader.summary.attributes.servedFields
             }
+            // Whoever may not set a list gets rid of none either.
+            if isSame { attributes.acl = attributes.acl ?? reader.summary.attributes.acl }
             try settings.requireNoEncryption()
             try bucket.require(key, absent: !replacing)
             guard !isSame else {

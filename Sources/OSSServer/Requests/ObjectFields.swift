@@ -17,13 +17,18 @@ enum ObjectFields {
                 "The storage class is one of \(storageClasses.joined(separator: ", ")).",
                 name: HeaderName.ossStorageClass, value: storageClass)
         }
-        let acl = request.field(HeaderName.ossObjectACL)
-        if let acl { try require(acl, objectACLs, name: HeaderName.ossObjectACL) }
         var attributes = ObjectAttributes(
             contentType: request.field(HeaderName.contentType), userMetadata: try userMetadata(request),
-            storageClass: storageClass, acl: acl)
+            storageClass: storageClass, acl: try acl(request))
         for name in servedFields { attributes.servedFields[name.lowercased()] = request.field(name) }
         return attributes
+    }
+
+    /// Who may do what with an object, where the request says so.
+    static func acl(_ request: OSSRequest) throws(OSSFailure) -> String? {
+        guard let acl = request.field(HeaderName.ossObjectACL) else { return nil }
+        try require(acl, objectACLs, name: HeaderName.ossObjectACL)
+        return acl
     }
 
     static func require(_ value: String, _ values: [String], name: String) throws(OSSFailure) {

@@ -12,14 +12,18 @@ extension DirectoryBucket {
 
     /// Makes the parts an object, for a server whose protocol asks more of them than a directory does.
     ///
-    /// - Parameter leastPartLength: of every part but the last, in bytes.
+    /// - Parameters:
+    ///   - leastPartLength: of every part but the last, in bytes.
+    ///   - acl: who may do what with the object, in place of what was said when the upload began; nil leaves that.
     /// - Throws: `invalid-part` also where one is smaller; nothing has changed then.
     public func complete(
-        _ upload: MultipartUpload, parts: [StoredPart], replacing: Bool, leastPartLength: UInt64
+        _ upload: MultipartUpload, parts: [StoredPart], replacing: Bool, leastPartLength: UInt64, acl: String? = nil
     ) throws(StoreError) -> ObjectSummary {
         let path = try ObjectPath(upload.key)
         let upload = try UploadRoom(upload, room)
-        return try upload.whileOpen { (record) throws(StoreError) in
+        return try upload.whileOpen { (begun) throws(StoreError) in
+            var record = begun
+            record.attributes.acl = acl ?? record.attributes.acl
             let mayReplace = replacing && record.replacing
             if !mayReplace { try requireNone(upload.upload.key) }
             let completion = Completion(upload, record, try upload.chosen(parts, leastPartLength: leastPartLength))

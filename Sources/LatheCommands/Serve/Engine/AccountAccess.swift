@@ -27,15 +27,13 @@ struct AccountAccess: AccessControl {
             return authorization.allows(access.action, on: "acs:oss:*:\(account):*") ? .allowed : .denied
         }
         let row = try asking { () throws(StateError) in try state.bucket(bucket) }
-        if row == nil, access.action != Self.making { return .noSuchBucket }
+        if row == nil, !access.makesBucket { return .noSuchBucket }
         // Whose it is, `claim` says of one that is to be made.
-        guard row == nil || row?.accountID == account || access.action == Self.making else { return .denied }
+        guard row == nil || row?.accountID == account || access.makesBucket else { return .denied }
         let place = "acs:oss:oss-\(row?.regionID ?? regionID):\(account):\(bucket)"
         return authorization.allows(access.action, on: place + (access.key.map { "/" + $0 } ?? ""))
             ? .allowed : .denied
     }
-
-    private static let making = "oss:PutBucket"
 
     func shows(_ bucket: String, to accessKeyID: String) throws(StoreError) -> Bool {
         guard let principal = try principal(accessKeyID) else { return false }
