@@ -154,8 +154,12 @@ public final class FileSink: ImageSink {
 
     /// Everything that can fail before the file has its name: its access, and what is not yet on the disk.
     func settle() throws(ImageError) {
-        if replacing { try FileAccess(path: path)?.give(to: descriptor, path: path) }
+        // First of all: a file system that writes back at any other call would tell of it there.
         if flushes { try flush() }
+        if replacing, let access = FileAccess(path: path) {
+            try access.give(to: descriptor, path: path)
+            if flushes { try flush() }
+        }
         let number = FileCalls.closeACopy(of: descriptor.number, calls)
         guard number == 0 else { throw writeError("close", number, path: path, offset: nil) }
     }
