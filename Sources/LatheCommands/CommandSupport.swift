@@ -121,9 +121,7 @@ func runCommand(
         reporter.finish()
     } catch let error as ImageError {
         reporter.finish()
-        guard error.code != .readerGone else { throw ExitStatus.readerGone }
-        Rendering.note("lathe: \(error)")
-        throw error.code == .cancelled ? ExitStatus.interrupted : failure(error)
+        throw ExitStatus.ending(with: error, failure: failure)
     }
 }
 
@@ -142,8 +140,7 @@ func runCancellable(_ body: (CancellationFlag) throws -> Void) throws {
     do {
         try body(cancellation)
     } catch let error as ImageError {
-        Rendering.note("lathe: \(error)")
-        throw error.code == .cancelled ? ExitStatus.interrupted : ExitStatus.failure
+        throw ExitStatus.ending(with: error)
     }
 }
 
@@ -152,7 +149,6 @@ func runCommand(failure: (ImageError) -> ExitCode = { _ in ExitStatus.failure },
     do {
         try body()
     } catch let error as ImageError {
-        Rendering.note("lathe: \(error)")
-        throw failure(error)
+        throw ExitStatus.ending(with: error, failure: failure)
     }
 }

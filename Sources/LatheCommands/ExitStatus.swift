@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import ImageModel
 
 /// What `lathe` answers its caller.
 ///
@@ -13,7 +14,7 @@ internal import ArgumentParser
 /// | 4 | `compare`: an image could not be read to its end |
 /// | 64 | the command line is wrong, has no verb, or can't be seen |
 /// | 130 | stopped by a signal (SIGINT, SIGTERM or SIGHUP), `serve`: by a second one; nothing was left behind |
-/// | 141 | whoever read standard output went away before all was written (`lathe convert … - \| head`): nothing is printed, and nothing was left behind; a shell says the same of a program that SIGPIPE ended |
+/// | 141 | whoever read standard output went away before all was written (`lathe convert … - \| head`): nothing is printed, and of an image that was written there nothing was left behind; a shell says the same of a program that SIGPIPE ended |
 enum ExitStatus {
     static let failure = ExitCode(1)
     static let checkIncomplete = ExitCode(1)
@@ -27,4 +28,14 @@ enum ExitStatus {
     static let usage = ExitCode(64)
     static let interrupted = ExitCode(130)
     static let readerGone = ExitCode(141)
+
+    /// Says why a verb failed, and answers how it ends.
+    static func ending(
+        with error: ImageError, failure: (ImageError) -> ExitCode = { _ in ExitStatus.failure }
+    ) -> ExitCode {
+        // Whoever would read it has gone away on purpose.
+        guard error.code != .readerGone else { return readerGone }
+        Rendering.note("lathe: \(error)")
+        return error.code == .cancelled ? interrupted : failure(error)
+    }
 }

@@ -1,3 +1,4 @@
+internal import ArgumentParser
 internal import Glibc
 
 /// What must be so before the process opens or writes anything.
@@ -8,6 +9,16 @@ enum ProcessPreparation {
         signal(SIGXFSZ, SIG_IGN)
         occupyStandardDescriptors()
         allowManyFiles()
+        endBadlyWithoutOutput()
+    }
+
+    /// What the parser of arguments prints (help, versions, completions) is written when the process ends; where that fails, it ends
+    /// as a verb does whose result can't be printed.
+    private static func endBadlyWithoutOutput() {
+        atexit {
+            guard fflush(nil) != 0 else { return }
+            _exit(errno == EPIPE ? ExitStatus.readerGone.rawValue : ExitStatus.failure.rawValue)
+        }
     }
 
     /// Takes as many open files as the system allows: the extents of one disk may be thousands.
@@ -18,6 +29,13 @@ enum ProcessPreparation {
         limit.rlim_cur = min(limit.rlim_max, 16384)
         // Where it is refused, opening the files says why.
         _ = unsafe setrlimit(.init(RLIMIT_NOFILE.rawValue), &limit)
+    }
+
+    /// How many files the process may have open at a time.
+    static var fileLimit: Int {
+        var limit = rlimit()
+        guard unsafe getrlimit(.init(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return 1024 }
+        return Int(clamping: limit.rlim_cur)
     }
 
     /// Opens `/dev/null` for each standard stream that the caller has closed, the wrong way round.

@@ -12,9 +12,14 @@ enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
 enum Rendering {
     /// Prints a payload as JSON or as text on standard output.
     static func render(_ payload: some Encodable, as format: OutputFormat, human: () -> String) throws {
+        try write(text(of: payload, as: format, human: human))
+    }
+
+    /// What `render` prints.
+    static func text(of payload: some Encodable, as format: OutputFormat, human: () -> String) throws -> String {
         switch format {
-        case .human: try write(human() + "\n")
-        case .json: try write(try json(payload) + "\n")
+        case .human: human() + "\n"
+        case .json: try json(payload) + "\n"
         }
     }
 
@@ -31,13 +36,13 @@ enum Rendering {
 
     /// Prints on standard output.
     ///
-    /// - Throws: `input-output`, so that half a result never passes for a whole one; but a reader that has gone away, or
-    ///   was never there, has had all that it wanted.
+    /// - Throws: `input-output`, so that half a result, or none, never passes for a whole one; `reader-gone`.
     static func write(_ text: String) throws(ImageError) {
         let number = write(text, to: STDOUT_FILENO)
-        guard number != 0, number != EPIPE, number != EBADF else { return }
+        guard number != 0 else { return }
+        let reason = unsafe String(cString: strerror(number))
         throw ImageError(
-            .inputOutput, "\(unsafe String(cString: strerror(number))), so what was printed is not whole",
+            number == EPIPE ? .readerGone : .inputOutput, "\(reason), so what was printed is not whole",
             path: "standard output", operation: "write", systemError: number)
     }
 
