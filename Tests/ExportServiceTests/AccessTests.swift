@@ -165,7 +165,7 @@ import Testing
     }
 
     @Test func anExportIsAllowedByTheRoleThatTheFirstStartMakes() throws {
-        let setup = try #require(try state.setUpFirst())
+        let setup = try #require(try state.setUp())
         func refusal(_ bucket: String, _ role: String = SystemPolicies.exportRole) throws -> RoleRefusal? {
             try state.exportRefusal(
                 role: role, account: setup.accountID, region: "cn-hangzhou", bucket: bucket, keys: ["m-1_system.qcow2"])

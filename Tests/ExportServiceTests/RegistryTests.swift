@@ -133,8 +133,8 @@ import Testing
     }
 
     @Test func aFirstStartMakesWhatAnExportNeedsOnce() throws {
-        let setup = try #require(try state.setUpFirst())
-        #expect(try state.setUpFirst() == nil)
+        let setup = try #require(try state.setUp())
+        #expect(try state.setUp() == nil)
         #expect(try state.accounts().map(\.id) == [setup.accountID])
         #expect(try state.signingKey(setup.accessKeyID)?.secret == setup.accessKeySecret)
         let bucket = try #require(setup.bucket)
@@ -150,7 +150,7 @@ import Testing
     }
 
     @Test func aFirstStartMakesNoBucketInSomebodyElsesStore() throws {
-        let setup = try #require(try state.setUpFirst(hasBucket: false))
+        let setup = try #require(try state.setUp(hasBucket: false))
         #expect(setup.bucket == nil)
         #expect(try state.buckets().isEmpty)
         #expect(ClientExamples(setup, endpoint: "127.0.0.1:8080").firstPythonSDK.contains("set_OSSBucket('BUCKET')"))

@@ -7,11 +7,18 @@ extension ServiceState {
     /// - Parameters:
     ///   - id: nil makes one up, and the secret with it.
     ///   - secret: of a key that was made elsewhere.
+    ///   - announce: tells the secret. Where it throws, no key was made.
     /// - Throws: `not-found` where the account is not there; `exists`; `invalid`.
-    package func makeKey(ofAccount accountID: String, id: String? = nil, secret: String? = nil) throws(StateError)
-        -> AccessKeyRecord
-    {
-        try database.write { db in try db.makeKey(ofAccount: accountID, id: id, secret: secret, now: clock()) }
+    @discardableResult
+    package func makeKey(
+        ofAccount accountID: String, id: String? = nil, secret: String? = nil,
+        announce: (AccessKeyRecord) throws(StateError) -> Void = { _ throws(StateError) in }
+    ) throws(StateError) -> AccessKeyRecord {
+        try database.write { db in
+            let key = try db.makeKey(ofAccount: accountID, id: id, secret: secret, now: clock())
+            try announce(key)
+            return key
+        }
     }
 
     /// Those of an account, or all, in the order of their ids.

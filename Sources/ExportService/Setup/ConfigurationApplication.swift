@@ -18,19 +18,32 @@ package struct AppliedConfiguration: Sendable {
 extension ServiceState {
     /// Makes things so that they are as a configuration file says, in one transaction: all of it, or, on an error, nothing.
     ///
-    /// - Parameter facts: of the files of all disks that the configuration names.
+    /// - Parameters:
+    ///   - facts: of the files of all disks that the configuration names.
+    ///   - announce: tells what was made, as the secrets that are told this once. Where it throws, nothing was made.
     /// - Returns: what was not so before; a second time, nothing.
     /// - Throws: any error of what it does, with the path of the part in the file as its subject.
-    package func apply(_ configuration: ServiceConfiguration, facts: [ServiceConfiguration.DiskFile: DiskFacts])
-        throws(StateError)
-        -> AppliedConfiguration
-    {
+    @discardableResult
+    package func apply(
+        _ configuration: ServiceConfiguration, facts: [ServiceConfiguration.DiskFile: DiskFacts],
+        announce: (AppliedConfiguration) throws(StateError) -> Void = { _ throws(StateError) in }
+    ) throws(StateError) -> AppliedConfiguration {
         try database.write { db in
-            var application = ConfigurationApplication(db: db, now: clock(), facts: facts)
-            for region in configuration.regions { try application.apply(region) }
-            for account in configuration.accounts { try application.apply(account) }
-            return application.applied
+            let applied = try db.apply(configuration, facts: facts, now: clock())
+            try announce(applied)
+            return applied
         }
+    }
+}
+
+extension Database {
+    func apply(
+        _ configuration: ServiceConfiguration, facts: [ServiceConfiguration.DiskFile: DiskFacts], now: UInt64
+    ) throws -> AppliedConfiguration {
+        var application = ConfigurationApplication(db: self, now: now, facts: facts)
+        for region in configuration.regions { try application.apply(region) }
+        for account in configuration.accounts { try application.apply(account) }
+        return application.applied
     }
 }
 

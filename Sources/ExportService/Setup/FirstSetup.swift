@@ -17,30 +17,49 @@ extension ServiceState {
     package static let defaultRegion = "cn-hangzhou"
     package static let defaultBucket = "lathe-exports"
 
-    /// Makes what a service without any configuration needs: an account with a key and the role of exports, the regions, and a
-    /// bucket's row; the bucket itself is made by the store.
+    /// Makes what a configuration says, and, where there is no account then, what a service without any configuration needs: an
+    /// account with a key and the role of exports, the regions, and a bucket's row; the bucket itself is made by the store.
     ///
-    /// - Parameter hasBucket: false makes no row: in somebody else's store, whose names are everybody's, nobody makes a bucket unasked.
-    /// - Returns: nil, with nothing made, where there is an account already.
-    package func setUpFirst(hasBucket: Bool = true) throws(StateError) -> FirstSetup? {
+    /// - Parameters:
+    ///   - configuration: with the facts of the files of all disks that it names; nil for none.
+    ///   - hasBucket: false makes no row: in somebody else's store, whose names are everybody's, nobody makes a bucket unasked.
+    ///   - announce: tells what was made, whose secrets are told this once. Where it throws, nothing was made.
+    /// - Returns: nil where there was an account already.
+    @discardableResult
+    package func setUp(
+        _ configuration: (ServiceConfiguration, facts: [ServiceConfiguration.DiskFile: DiskFacts])? = nil,
+        hasBucket: Bool = true,
+        announce: (FirstSetup?, AppliedConfiguration) throws(StateError) -> Void = { _, _ throws(StateError) in }
+    ) throws(StateError) -> FirstSetup? {
         try database.write { db in
-            guard try AccountRecord.limit(1).isEmpty(db) else { return nil }
             let now = clock()
-            for (id, name) in KnownRegions.all where try db.region(id) == nil {
-                _ = try db.setRegion(id, localName: name, endpoint: nil, supportsExport: nil)
-            }
-            let account = try db.makeAccount(name: "default", id: nil, AccountSettings(), now: now)
-            let key = try db.makeKey(ofAccount: account.id, id: nil, secret: nil, now: now)
-            let role = try db.setRole(
-                SystemPolicies.exportRole, account.id, trustPolicy: nil, maxSessionSeconds: nil, now: now)
-            try db.attachPolicy(SystemPolicies.exportPolicy, toRole: role.name, account.id)
-            if hasBucket {
-                _ = try db.addBucket(Self.defaultBucket, ofAccount: account.id, in: Self.defaultRegion, now: now)
-            }
-            return FirstSetup(
-                accountID: account.id, accessKeyID: key.id, accessKeySecret: key.secret, regionID: Self.defaultRegion,
-                roleName: role.name, bucket: hasBucket ? Self.defaultBucket : nil)
+            let applied =
+                try configuration.map { try db.apply($0.0, facts: $0.facts, now: now) } ?? AppliedConfiguration()
+            let first = try AccountRecord.limit(1).isEmpty(db) ? db.firstSetup(hasBucket: hasBucket, now: now) : nil
+            try announce(first, applied)
+            return first
         }
+    }
+}
+
+extension Database {
+    fileprivate func firstSetup(hasBucket: Bool, now: UInt64) throws -> FirstSetup {
+        for (id, name) in KnownRegions.all where try region(id) == nil {
+            _ = try setRegion(id, localName: name, endpoint: nil, supportsExport: nil)
+        }
+        let account = try makeAccount(name: "default", id: nil, AccountSettings(), now: now)
+        let key = try makeKey(ofAccount: account.id, id: nil, secret: nil, now: now)
+        let role = try setRole(
+            SystemPolicies.exportRole, account.id, trustPolicy: nil, maxSessionSeconds: nil, now: now)
+        try attachPolicy(SystemPolicies.exportPolicy, toRole: role.name, account.id)
+        if hasBucket {
+            _ = try addBucket(
+                ServiceState.defaultBucket, ofAccount: account.id, in: ServiceState.defaultRegion, now: now)
+        }
+        return FirstSetup(
+            accountID: account.id, accessKeyID: key.id, accessKeySecret: key.secret,
+            regionID: ServiceState.defaultRegion, roleName: role.name,
+            bucket: hasBucket ? ServiceState.defaultBucket : nil)
     }
 }
 

@@ -96,10 +96,11 @@ struct ApplyCommand: ParsableCommand {
                 facts[disk] = try DiskExamination.facts(of: disk.path, formatName: disk.format)
             }
             let state = try place.state(making: true)
-            let applied = try state.apply(configuration, facts: facts)
+            try state.apply(configuration, facts: facts) { (applied) throws(StateError) in
+                let report = ApplyReport(applied)
+                try place.announce { try Rendering.render(report, as: place.output) { report.text } }
+            }
             if !elsewhere { try state.makeStoredBuckets(configuration.bucketNames) }
-            let report = ApplyReport(applied)
-            try Rendering.render(report, as: place.output) { report.text }
         }
     }
 

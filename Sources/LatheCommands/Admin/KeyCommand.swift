@@ -37,12 +37,13 @@ struct KeyCommand: ParsableCommand {
             try runOnState {
                 let secret = try secretFile.map { (path) throws(ImageError) in try SmallFile.secret(path) }
                 let state = try place.state()
-                let key = try state.makeKey(
-                    ofAccount: state.account(named: owner.account).id, id: id, secret: secret)
-                var report = KeyReport(key)
-                // Who brought it has it.
-                if secret == nil { report.secret = key.secret }
-                try place.render(report, report.lines)
+                let accountID = try state.account(named: owner.account).id
+                try state.makeKey(ofAccount: accountID, id: id, secret: secret) { (key) throws(StateError) in
+                    var report = KeyReport(key)
+                    // Who brought it has it.
+                    if secret == nil { report.secret = key.secret }
+                    try place.announce { try place.render(report, report.lines) }
+                }
             }
         }
     }

@@ -35,6 +35,18 @@ struct ServicePlace: ParsableArguments {
     }
 }
 
+extension ServicePlace {
+    /// Prints what holds a secret that is shown once, in the midst of what makes it.
+    ///
+    /// - Throws: `unavailable`, upon which nothing is made.
+    func announce(_ print: () throws -> Void) throws(StateError) {
+        do { try print() } catch {
+            throw StateError(
+                .unavailable, "a secret is shown this once, and it could not be; nothing was made (\(error))")
+        }
+    }
+}
+
 /// Runs the body of a verb that works on the service's state: an error becomes a line and an exit code.
 func runOnState(_ body: () throws -> Void) throws {
     do {
@@ -43,8 +55,7 @@ func runOnState(_ body: () throws -> Void) throws {
         Rendering.note("lathe: \(error)")
         throw ExitStatus.failure
     } catch let error as ImageError {
-        Rendering.note("lathe: \(error)")
-        throw ExitStatus.failure
+        throw ExitStatus.ending(with: error)
     }
 }
 

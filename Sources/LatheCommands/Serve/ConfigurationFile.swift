@@ -4,8 +4,10 @@ internal import ImageModel
 
 /// `--config`: what a file says that there must be, as 'lathe admin apply' makes it.
 enum ConfigurationFile {
-    /// - Returns: the keys whose secrets were made up, to be shown this once.
-    static func apply(_ path: String, to state: ServiceState) throws(ImageError) -> [AccessKeyRecord] {
+    typealias Content = (configuration: ServiceConfiguration, facts: [ServiceConfiguration.DiskFile: DiskFacts])
+
+    /// Reads it, and looks at the disks that it names; nothing is made.
+    static func read(_ path: String) throws(ImageError) -> Content {
         let path = WorkingDirectory.absolute(path)
         let directory = PathText.directory(of: path)
         let text = try SmallFile.read(path)
@@ -15,7 +17,7 @@ enum ConfigurationFile {
                     throw StateError(.invalid, error.description)
                 }
             }
-            return try state.apply(configuration, facts: facts(configuration)).madeKeys
+            return (configuration, try facts(configuration))
         } catch {
             throw ImageError(.invalidOption, error.description, path: path)
         }

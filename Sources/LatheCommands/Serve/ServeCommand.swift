@@ -108,14 +108,10 @@ struct ServeCommand: ParsableCommand {
     }
 
     private func serveObjects(until signals: SignalListener.Signals) throws {
-        do throws(StoreError) {
-            try serve(until: signals)
-        } catch {
-            throw error.imageError
-        }
+        do { try serve(until: signals) } catch let error as StoreError { throw error.imageError }
     }
 
-    private func serve(until signals: SignalListener.Signals) throws(StoreError) {
+    private func serve(until signals: SignalListener.Signals) throws {
         let store = try DirectoryStore(path: dataDirectory ?? ".")
         // Whatever is this old was left by a process that was killed.
         try store.sweep(olderThan: 24 * 3600)
@@ -132,14 +128,18 @@ struct ServeCommand: ParsableCommand {
             if isVerbose || record.cause != nil { Rendering.note(record.line) }
         }
         let settings = configuration
-        let server = try waiting { () async throws(StoreError) in try await OSSServer.start(store, settings) }
+        let server = try waiting { () async throws(StoreError) in try await OSSServer.listen(store, settings) }
         let report = ServeReport(
             endpoint: server.endpoint, directory: dataDirectory ?? ".", accessKeyId: madeUp?.accessKeyID,
             accessKeySecret: madeUp?.accessKeySecret)
-        // Who started it and looks at nothing that it prints has it run all the same.
-        try? Rendering.render(report, as: output) { report.text }
-        SignalListener.wait(for: signals)
+        let printed = Result { try Rendering.render(report, as: output) { report.text } }
+        // Who started it and looks at nothing that it prints has it run all the same, but for a key that only that would tell.
+        if madeUp == nil || (try? printed.get()) != nil {
+            server.open()
+            SignalListener.wait(for: signals)
+        }
         waiting { await server.stop() }
+        try printed.get()
     }
 }
 

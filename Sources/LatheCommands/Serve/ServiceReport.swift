@@ -19,15 +19,25 @@ struct ServiceReport: Encodable {
     /// Secrets of keys that the configuration file names without one, by the keys' ids.
     var secrets: [String: String]?
 
-    init(directory: String, _ setUp: FirstSetup?, _ keys: [AccessKeyRecord]) {
-        self.directory = directory
+    /// What makes another key, where a first start made one before.
+    var newKeyCommand: String?
+
+    init(directory: String) { self.directory = directory }
+
+    /// - Parameter endpoint: host and port of the API, for the example.
+    mutating func take(_ setUp: FirstSetup?, _ keys: [AccessKeyRecord], example endpoint: String) {
         if !keys.isEmpty { secrets = Dictionary(uniqueKeysWithValues: keys.map { ($0.id, $0.secret) }) }
-        accountId = setUp?.accountID
-        accessKeyId = setUp?.accessKeyID
-        accessKeySecret = setUp?.accessKeySecret
-        region = setUp?.regionID
-        role = setUp?.roleName
-        bucket = setUp?.bucket
+        guard let setUp else {
+            newKeyCommand = "lathe admin key create --data-directory \(ShellWord.quoted(directory))"
+            return
+        }
+        accountId = setUp.accountID
+        accessKeyId = setUp.accessKeyID
+        accessKeySecret = setUp.accessKeySecret
+        region = setUp.regionID
+        role = setUp.roleName
+        bucket = setUp.bucket
+        example = ClientExamples(setUp, endpoint: endpoint).firstPythonSDK
     }
 
     var text: String {
@@ -43,21 +53,39 @@ struct ServiceReport: Encodable {
         for (id, secret) in (secrets ?? [:]).sorted(by: { $0.key < $1.key }) {
             lines.append("access key secret of \(id): \(secret)")
         }
+        if let newKeyCommand {
+            lines += [
+                "", "Secrets of keys were shown when they were made. This makes another key (--account says whose):",
+                "",
+                "  \(newKeyCommand)",
+            ]
+        }
         if let example {
             lines += ["", "This was the first start, and the secret is shown this once."]
             if bucket == nil {
                 lines += [
                     "Say which bucket of the endpoint's may be exported to:", "",
-                    "  lathe admin bucket create --elsewhere --data-directory \(directory) --region \(region ?? "REGION") BUCKET",
+                    "  lathe admin bucket create --elsewhere --data-directory \(ShellWord.quoted(directory)) --region \(region ?? "REGION") BUCKET",
                     "",
                 ]
             }
             lines += [
-                "Register an image:", "", "  lathe image add --data-directory \(directory) --name NAME FILE", "",
+                "Register an image:", "",
+                "  lathe image add --data-directory \(ShellWord.quoted(directory)) --name NAME FILE", "",
                 "then export it with the vendor's SDK for Python (aliyun-python-sdk-ecs):", "",
             ]
             lines += example.split(separator: "\n", omittingEmptySubsequences: false).map { "  \($0)" }
         }
         return lines.joined(separator: "\n")
+    }
+}
+
+/// A word as a shell takes it.
+enum ShellWord {
+    static func quoted(_ word: String) -> String {
+        let isPlain =
+            !word.isEmpty
+            && word.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "/._-+=:@%,".contains($0)) }
+        return isPlain ? word : "'\(word.replacing("'", with: "'\\''"))'"
     }
 }

@@ -31,29 +31,32 @@ struct ServiceServing {
                 path: dataDirectory)
         }
         let logger = self.logger
-        let (setUp, keys) = try prepare(state)
+        try recording { () throws(StateError) in try state.makeDirectories() }
+        state.removeStaleLocks()
+        let configuration = try arguments.config.map(ConfigurationFile.read)
         let (buckets, objects) = try self.buckets(state)
         let service = ExportService(
             state, buckets: buckets, worker: ImageWorker(), settings: arguments.settings, logger: logger)
-        var services: [any Service] = []
-        var report = ServiceReport(directory: dataDirectory, setUp, keys)
+        // Whatever can fail without a trace comes before there is a secret that is shown once.
         let access = AccountAccess(state: state, buckets: buckets, regionID: region)
-        if let objects {
-            let endpoint = try startObjects(objects, access, logger)
-            services.append(StartedService { await endpoint.stop() })
-            report.ossEndpoint = endpoint.endpoint
-        }
+        let endpoint = try objects.map { try listenForObjects($0, access, logger) }
+        let gateway = try listen(service, logger)
+        service.announce(endpoint: arguments.publicEndpoint ?? "\(gateway.authority)")
+        var report = ServiceReport(directory: dataDirectory)
+        (report.endpoint, report.ossEndpoint) = (gateway.endpoint, endpoint?.endpoint)
+        let printed = try setUp(state, configuration, report, example: gateway.authority)
+        if objects != nil { try makeBuckets(state, buckets) }
         // What was under way goes on before the first request comes.
         try recording { () throws(StateError) in try service.start() }
+        endpoint?.open()
+        gateway.open()
+        var services: [any Service] = []
+        if let endpoint { services.append(StartedService { await endpoint.stop() }) }
         services.append(StartedService { await onThread { service.stop() } })
-        let gateway = try startGateway(service, logger)
         services.append(StartedService { await gateway.stop() })
-        service.announce(endpoint: arguments.publicEndpoint ?? "\(gateway.authority)")
-        report.take(gateway, setUp)
-        // Who started it and looks at nothing that it prints has it run all the same.
-        try? Rendering.render(report, as: output) { report.text }
         wait(for: services, until: signals, logger)
         lock.release()
+        try printed.get()
     }
 
     private var logger: Logger {
@@ -63,17 +66,6 @@ struct ServiceServing {
 
     // MARK: Before it listens
 
-    /// Makes directories, what the configuration says, and what a first start makes.
-    ///
-    /// - Returns: also the keys whose secrets were made up.
-    private func prepare(_ state: ServiceState) throws -> (FirstSetup?, [AccessKeyRecord]) {
-        try recording { () throws(StateError) in try state.makeDirectories() }
-        state.removeStaleLocks()
-        let keys = try arguments.config.map { try ConfigurationFile.apply($0, to: state) } ?? []
-        let isEmbedded = arguments.ossEndpoint == nil
-        return (try recording { () throws(StateError) in try state.setUpFirst(hasBucket: isEmbedded) }, keys)
-    }
-
     /// Where the buckets are, and the embedded store where it is that.
     private func buckets(_ state: ServiceState) throws -> (any BucketProvider, DirectoryStore?) {
         if let remote = try arguments.remoteBuckets() { return (remote, nil) }
@@ -81,11 +73,52 @@ struct ServiceServing {
             let store = try DirectoryStore(path: state.objectsPath)
             // Whatever is this old was left by a process that was killed.
             try store.sweep(olderThan: 24 * 3600)
-            let buckets = DirectoryBuckets(store: store)
-            let rows: [BucketRecord]
-            do throws(StateError) { rows = try state.buckets() } catch { throw StoreError(.server, error.description) }
+            return (DirectoryBuckets(store: store), store)
+        } catch {
+            throw error.imageError
+        }
+    }
+
+    // MARK: Between listening and answering
+
+    /// Makes what the configuration says, and what a first start makes, and prints it.
+    ///
+    /// A secret that is shown once is printed before anything is kept, all but the end of the text: who has read that far may use
+    /// what was made.
+    ///
+    /// - Returns: whether it could be printed, where nobody needs it. Who started it and looks at nothing that it prints has it
+    ///   run all the same.
+    private func setUp(
+        _ state: ServiceState, _ configuration: ConfigurationFile.Content?, _ report: ServiceReport, example: String
+    ) throws -> Result<Void, any Error> {
+        var printed: Result<Void, any Error> = .success(())
+        var rest = ""
+        _ = try recording { () throws(StateError) in
+            try state.setUp(
+                configuration.map { ($0.configuration, facts: $0.facts) }, hasBucket: arguments.ossEndpoint == nil
+            ) { (first, applied) throws(StateError) in
+                var report = report
+                report.take(first, applied.madeKeys, example: example)
+                printed = Result {
+                    let text = try Rendering.text(of: report, as: output) { report.text }
+                    rest = String(text.suffix(2))
+                    try Rendering.write(String(text.dropLast(2)))
+                }
+                guard first != nil || !applied.madeKeys.isEmpty, case .failure(let error) = printed else { return }
+                throw StateError(
+                    .unavailable,
+                    "a first start makes an account whose secret is shown this once, and it could not be, so nothing was made; "
+                        + "start it with a standard output (\(error))", subject: dataDirectory)
+            }
+        }
+        return printed.flatMap { Result { try Rendering.write(rest) } }
+    }
+
+    /// Makes those that the records say there are, in the embedded store.
+    private func makeBuckets(_ state: ServiceState, _ buckets: any BucketProvider) throws {
+        let rows = try recording { () throws(StateError) in try state.buckets() }
+        do throws(StoreError) {
             for row in rows { try buckets.create(row.name) }
-            return (buckets, store)
         } catch {
             throw error.imageError
         }
@@ -93,11 +126,14 @@ struct ServiceServing {
 
     // MARK: Listening
 
-    private func startObjects(_ store: DirectoryStore, _ access: AccountAccess, _ logger: Logger) throws -> OSSServer {
+    private func listenForObjects(
+        _ store: DirectoryStore, _ access: AccountAccess, _ logger: Logger
+    ) throws -> OSSServer {
         var configuration = OSSServerConfiguration()
         configuration.host = host
         configuration.port = arguments.ossPort ?? 8080
         configuration.region = region
+        configuration.connectionLimit = Self.connectionLimit
         configuration.access = access
         configuration.observer = { record in
             if let cause = record.cause {
@@ -109,16 +145,17 @@ struct ServiceServing {
         }
         let settings = configuration
         do throws(StoreError) {
-            return try waiting { () async throws(StoreError) in try await OSSServer.start(store, settings) }
+            return try waiting { () async throws(StoreError) in try await OSSServer.listen(store, settings) }
         } catch {
             throw error.imageError
         }
     }
 
-    private func startGateway(_ service: ExportService, _ logger: Logger) throws -> ECSServer {
+    private func listen(_ service: ExportService, _ logger: Logger) throws -> ECSServer {
         var configuration = ECSServerConfiguration()
         configuration.host = host
         configuration.port = port
+        configuration.connectionLimit = Self.connectionLimit
         configuration.requestsPerSecond = arguments.requestsPerSecond
         configuration.observer = { record in
             if let cause = record.cause {
@@ -131,7 +168,7 @@ struct ServiceServing {
         do throws(StoreError) {
             return try waiting { () async throws(StoreError) in
                 do throws(ECSServerError) {
-                    return try await ECSServer.start(service, settings, pages: ConsolePages.all)
+                    return try await ECSServer.listen(service, settings, pages: ConsolePages.all)
                 } catch {
                     throw StoreError(.connection, error.description)
                 }
@@ -140,6 +177,9 @@ struct ServiceServing {
             throw error.imageError
         }
     }
+
+    /// How many connections each of the two ports has: with both full, there are files left for disks and objects.
+    private static var connectionLimit: Int { max(16, min(512, (ProcessPreparation.fileLimit - 128) / 3)) }
 
     // MARK: Ending
 
@@ -188,11 +228,4 @@ private func onThread(_ body: @escaping @Sendable () -> Void) async {
 extension ECSServer {
     /// Host and port, as a client's configuration has them.
     fileprivate var authority: String { String(endpoint.dropFirst("http://".count)) }
-}
-
-extension ServiceReport {
-    fileprivate mutating func take(_ gateway: ECSServer, _ setUp: FirstSetup?) {
-        endpoint = gateway.endpoint
-        example = setUp.map { ClientExamples($0, endpoint: gateway.authority).firstPythonSDK }
-    }
 }
