@@ -18,6 +18,13 @@ public struct LockFile: ~Copyable, Sendable {
                 if errno == EWOULDBLOCK { return nil }
                 throw systemError("flock", errno, path: path)
             }
+            // What is not ours would go with the lock.
+            guard try descriptor.status(path: path).st_size == 0 else {
+                throw ImageError(
+                    .inputOutput,
+                    "a file is to be made here while the work is on, and another one with something in it is there; move it away, "
+                        + "or name another place", path: path)
+            }
             // Whoever held it until now took the name away with it; then this is a lock on nothing.
             var named = stat()
             let held = try descriptor.status(path: path)

@@ -2,6 +2,7 @@ internal import ArgumentParser
 internal import ExportService
 internal import FoundationEssentials
 internal import Glibc
+internal import ImageFiles
 internal import ImageModel
 
 /// What every verb takes that works on the service's state.
@@ -86,6 +87,7 @@ enum SmallFile {
         let descriptor = path == "-" ? STDIN_FILENO : unsafe open(PathText.terminated(path), O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw failure(name, "open") }
         defer { if path != "-" { close(descriptor) } }
+        if path != "-" { CommandFiles.inUse.noteRead(path: path, "a file that this command reads") }
         var bytes: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
         while true {

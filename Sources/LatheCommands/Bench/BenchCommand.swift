@@ -77,7 +77,7 @@ struct BenchCommand: ParsableCommand {
     @Option(help: ArgumentHelp("Draw the results into an SVG file too.", valueName: "file"), completion: .file())
     var plot: String?
 
-    @Flag(help: "Replace the plot if it exists.")
+    @Flag(help: "Replace the plot if it exists; never a file that is no plot.")
     var overwrite = false
 
     @Option(help: "Which case is measured, on standard error: auto shows it on a terminal.")
@@ -105,9 +105,13 @@ struct BenchCommand: ParsableCommand {
     }
 
     private func makePlotFile(_ path: String) throws(ImageError) -> FileSink {
-        if let source, try FileSource(path: source).isFile(at: path) {
-            throw ImageError(
-                .destinationExists, "the plot is the source itself, which would be lost; name another file", path: path)
+        if let source { CommandFiles.inUse.noteRead(path: source, "the source itself") }
+        try CommandFiles.inUse.claim(path, "the plot")
+        if overwrite {
+            try CommandFiles.requireReplaceable(path, "a plot") { (file) throws(ImageError) in
+                let start = try file.read(FileRange(0, length: min(file.length, 1024)))
+                return String(decoding: start, as: UTF8.self).contains("<svg")
+            }
         }
         return try FileSink(path: path, replacing: overwrite)
     }

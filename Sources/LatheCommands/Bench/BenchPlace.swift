@@ -81,6 +81,6 @@ extension FileSink {
         let bytes = Array(text.utf8)
         try write(data: bytes.span, at: FileOffset(0))
         try finish(length: UInt64(bytes.count))
-        try commit()
+        try CommandFiles.inUse.commit([self])
     }
 }

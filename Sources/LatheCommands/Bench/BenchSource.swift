@@ -38,6 +38,7 @@ struct BenchSource: Sendable {
     /// An image that the user names.
     static func open(_ path: String, format: ImageFormat?, _ work: WorkOptions) throws(ImageError) -> BenchSource {
         let file = try FileSource(path: path)
+        try CommandFiles.noteRead(file, "the source itself")
         let format = if let format { format } else { try FormatDetection.detect(file, name: path) }
         return try BenchSource(file, format, path, isGenerated: false, work)
     }

@@ -87,9 +87,11 @@ struct CheckCommand: ParsableCommand {
         let image = arguments.image
         // Before the image is looked at: nobody else may write to it from then on.
         let patch = inPlace ? try patch(image) : nil
-        let source = try patch?.writtenSource() ?? arguments.store.source(image, work.cancellation)
+        let source =
+            try patch?.writtenSource() ?? arguments.store.source(image, work.cancellation, role: "the image itself")
         let format = try arguments.format ?? FormatDetection.detect(source, name: image)
         let sink = try (copy ?? into).map { (path) throws(ImageError) in
+            try CommandFiles.inUse.claim(path, "the repaired copy")
             let sink = try FileSink(path: path, replacing: overwrite, flushing: flushing.flushes)
             try sink.limitAccess(toThatOf: source.files)
             return sink
@@ -105,7 +107,7 @@ struct CheckCommand: ParsableCommand {
         } else if let sink, prepared.hasChanges || prepared.before.isSound {
             try prepared.copy(into: sink)
             try prepared.prove(sink.writtenSource())
-            try sink.commit()
+            try CommandFiles.inUse.commit([sink])
             result = sink.path
         }
         var report = CheckPayload(prepared.after, format: format, path: image)

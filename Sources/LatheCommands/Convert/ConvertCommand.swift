@@ -69,7 +69,10 @@ struct ConvertCommand: ParsableCommand {
                 + "reflinks, no data is read."))
     var trustHoles = false
 
-    @Flag(help: "Replace the destination if it exists.")
+    @Flag(
+        help: ArgumentHelp(
+            "Replace the destination if it exists, and where '--manifest' says, a manifest of an earlier run; never anything else, "
+                + "and nothing that is read."))
     var overwrite = false
 
     @Flag(
@@ -114,9 +117,13 @@ struct ConvertCommand: ParsableCommand {
             let conversion = try makeConversion(work)
             // Options are checked before anything is made.
             let files = try conversion.makeEncoder().files
-            let paths = FileSetSink.paths(destination, files)
-            let manifestFile = try ManifestFile(
-                path: manifest, beside: paths, replacing: overwrite, flushing: flushing.flushes)
+            if destination != "-" {
+                for path in FileSetSink.paths(destination, files) {
+                    try CommandFiles.inUse.claim(
+                        path, path == destination ? "the destination" : "an extent of the result")
+                }
+            }
+            let manifestFile = try ManifestFile(path: manifest, replacing: overwrite, flushing: flushing.flushes)
             let made: ConvertedObject
             let sinks: [FileSink]
             if destination == "-" {
@@ -131,7 +138,7 @@ struct ConvertCommand: ParsableCommand {
                 try manifestFile?.write(Manifest(conversion, made.result, object: object, files: files))
             }
             if destination != "-" { try work.requireGoingOn() }
-            try FileSink.commit(sinks + [manifestFile?.sink].compactMap { $0 })
+            try CommandFiles.inUse.commit(sinks + [manifestFile?.sink].compactMap { $0 })
             let report = ConvertReport(
                 source: source, destination: destination, conversion: conversion, made: made, verified: verify,
                 seconds: (ContinuousClock.now - start).seconds)
@@ -178,7 +185,6 @@ struct ConvertCommand: ParsableCommand {
     private func convertToFile(_ conversion: Conversion, _ work: WorkOptions) throws(ImageError)
         -> (ConvertedObject, [FileSink])
     {
-        try requireNoSource(of: conversion, at: [destination])
         let sink = try FileSink(path: destination, replacing: overwrite, flushing: flushing.flushes)
         try sink.limitAccess(toThatOf: conversion.image.source.files)
         let result = try conversion.run(into: sink)
@@ -191,24 +197,10 @@ struct ConvertCommand: ParsableCommand {
         return (ConvertedObject(result: result, object: object), [sink])
     }
 
-    /// Refuses to write where the source is read.
-    private func requireNoSource(of conversion: Conversion, at paths: [String]) throws(ImageError) {
-        for source in conversion.image.source.files {
-            guard let file = source as? FileSource, let path = paths.first(where: { file.isFile(at: $0) }) else {
-                continue
-            }
-            let what =
-                file.name == conversion.image.file.name ? "the source itself" : "a file that the source consists of"
-            throw ImageError(
-                .destinationExists, "the destination is \(what), which would be lost; name another file", path: path)
-        }
-    }
-
     /// The same for an image of several files.
     private func convertToFiles(_ conversion: Conversion, _ files: [MemberFile], _ work: WorkOptions) throws(ImageError)
         -> (ConvertedObject, [FileSink])
     {
-        try requireNoSource(of: conversion, at: FileSetSink.paths(destination, files))
         let sink = try FileSetSink(path: destination, files: files, replacing: overwrite, flushing: flushing.flushes)
         try sink.limitAccess(toThatOf: conversion.image.source.files)
         let result = try conversion.run(into: sink)

@@ -36,12 +36,21 @@ struct ManifestFile {
     let sink: FileSink
 
     /// - Returns: nil where no manifest is asked for.
-    /// - Throws: what `FileSink` throws; `invalid-option` where the manifest would take the image's place.
-    init?(path: String?, beside images: [String], replacing: Bool, flushing: Bool) throws(ImageError) {
+    /// - Throws: what `FileSink` throws; `invalid-option` where the manifest would take the image's place; `destination-exists`
+    ///   where it would take that of what is read, or of anything but a manifest.
+    init?(path: String?, replacing: Bool, flushing: Bool) throws(ImageError) {
         guard let path else { return nil }
-        guard !images.contains(path), path != "-" else {
+        guard path != "-" else {
             throw ImageError(
-                .invalidOption, "the manifest can't go to '\(path)', where something else goes; name a file of its own")
+                .invalidOption,
+                "the manifest can't go to standard output, where the result or its report goes; name a file")
+        }
+        try CommandFiles.inUse.claim(path, "the manifest")
+        if replacing {
+            try CommandFiles.requireReplaceable(path, "a manifest") { (file) throws(ImageError) in
+                _ = try Manifest(source: file)
+                return true
+            }
         }
         sink = try FileSink(path: path, replacing: replacing, flushing: flushing)
     }

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Glibc
 internal import ImageExport
+internal import ImageFiles
 internal import ImageFormats
 internal import ImageModel
 internal import ImagePipeline
@@ -146,6 +147,7 @@ struct ExportCommand: ParsableCommand {
             guard let source else { return }
             let start = ContinuousClock.now
             var export = try makeExport(of: source, to: store, work)
+            try claimPlaces(of: export, at: location)
             export.progress = progress
             export.onNote = { reporter.tell(.note, $0) }
             let result = try export.run()
@@ -182,6 +184,22 @@ struct ExportCommand: ParsableCommand {
         return ObjectExport(
             made, to: store, as: key, attributes: try attributes.attributes(), replacing: overwrite,
             transfer: transfer.options(work.cancellation), checkpointPath: checkpointPath)
+    }
+
+    /// Takes the places of all files that the export makes, of those in a store that is a directory too.
+    private func claimPlaces(of export: ObjectExport, at location: StoreLocation) throws(ImageError) {
+        if let bucket = try store.directoryBucket(location) {
+            let manifest = try ExportName.manifest(of: export.key)
+            try CommandFiles.claim(export.key, in: bucket, "the object")
+            try CommandFiles.claim(manifest, in: bucket, "the object's manifest")
+            for file in try export.conversion.makeEncoder().files.dropFirst() {
+                let key = try ExportName.sibling(of: export.key, named: file.name)
+                try CommandFiles.claim(key, in: bucket, "an extent of the object")
+            }
+        }
+        guard let path = export.checkpointPath else { return }
+        try CommandFiles.inUse.claim(path, "the checkpoint")
+        try CommandFiles.inUse.claim(path + ".lock", "the checkpoint's lock")
     }
 
     private func objectKey(_ name: String) throws(ImageError) -> ObjectKey {

@@ -11,14 +11,27 @@ internal import ObjectStorage
 extension StoreArguments {
     /// A file, a block device, an object in a store or, for `-`, standard input.
     ///
-    /// - Parameter isReadOnce: whether a pipe is read in order, each byte once, and its length may be known last; else it is spooled.
-    func source(_ path: String, _ cancellation: CancellationFlag? = nil, isReadOnce: Bool = false) throws(ImageError)
+    /// - Parameters:
+    ///   - isReadOnce: whether a pipe is read in order, each byte once, and its length may be known last; else it is spooled.
+    ///   - role: what it is, in words that follow "is".
+    func source(
+        _ path: String, _ cancellation: CancellationFlag? = nil, isReadOnce: Bool = false,
+        role: String = "a file that this command reads"
+    ) throws(ImageError) -> any ImageSource {
+        let source = try opened(path, cancellation, isReadOnce: isReadOnce)
+        try CommandFiles.noteRead(source, role)
+        return source
+    }
+
+    private func opened(_ path: String, _ cancellation: CancellationFlag?, isReadOnce: Bool) throws(ImageError)
         -> any ImageSource
     {
         if let location = try StoreLocation(object: path), let key = location.key {
+            if let bucket = try directoryBucket(location) { CommandFiles.noteRead(key, in: bucket) }
             return try StoreSource(open(location, cancellation: cancellation), key)
         }
         guard path == "-" else { return try FileSource(path: path) }
+        try CommandFiles.takeStandardInput()
         if let file = try? FileSource(duplicating: STDIN_FILENO, name: FileSource.standardInputName) { return file }
         let goOn = { @Sendable () throws(ImageError) in
             try WorkOptions(cancellation: cancellation).requireGoingOn()
@@ -37,7 +50,8 @@ extension StoreArguments {
         _ path: String, format: ImageFormat?, _ cancellation: CancellationFlag? = nil, isReadOnce: Bool = false
     ) throws(ImageError) -> (source: any ImageSource, format: ImageFormat) {
         // Other formats have tables, and what no format is named for is looked at from both ends.
-        let source = try source(path, cancellation, isReadOnce: isReadOnce && format == .raw)
+        let source = try source(
+            path, cancellation, isReadOnce: isReadOnce && format == .raw, role: "the source itself")
         if let format { return (source, format) }
         return (source, try FormatDetection.detect(source, name: path))
     }
@@ -55,7 +69,9 @@ extension StoreArguments {
         let opened = try formattedSource(path, format: format, cancellation, isReadOnce: isReadOnce)
         let files: any ReferencedFiles =
             if let references { try self.files(references, cancellation) } else { NoReferencedFiles() }
-        return try DiskImage(opened.source, format: opened.format, references: files, snapshot: snapshot)
+        let image = try DiskImage(opened.source, format: opened.format, references: files, snapshot: snapshot)
+        try CommandFiles.noteRead(image.source, "a file that the source consists of")
+        return image
     }
 
     /// What opens the files that an image names: nothing, unless the user said where they may be.

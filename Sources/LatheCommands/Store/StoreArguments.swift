@@ -1,6 +1,7 @@
 public import ArgumentParser
 internal import FoundationEssentials
 internal import Glibc
+internal import ImageFiles
 internal import ImageModel
 internal import ImagePipeline
 public import OSSClient
@@ -105,14 +106,7 @@ struct StoreArguments: ParsableArguments {
     func bucket(_ location: StoreLocation, creating: Bool, flushing: Bool = true) throws(StoreError)
         -> any ObjectStore
     {
-        let environment = ProcessInfo.processInfo.environment
-        let given = StoreSettings(
-            accessKeyID: accessKeyID, accessKeySecret: accessKeySecret, securityToken: securityToken,
-            endpoint: endpoint, region: region)
-        let settings = try CredentialSources.resolve(
-            given: given, variables: location.scheme == .oss ? .oss : .s3, environment: environment,
-            configurationPath: location.scheme == .oss
-                ? CredentialSources.configurationPath(environment: environment) : nil)
+        let settings = try settings(location.scheme)
         if let path = try directory(location.scheme, settings) {
             let store = try DirectoryStore(path: path, flushing: flushing)
             let name = try BucketName(location.bucket)
@@ -139,9 +133,38 @@ struct StoreArguments: ParsableArguments {
         }
     }
 
+    private typealias Settings = (credentials: Credentials?, endpoint: String?, region: String?)
+
+    /// Who asks and where the store is, from the first place that says it.
+    private func settings(_ scheme: StoreLocation.Scheme) throws(StoreError) -> Settings {
+        let environment = ProcessInfo.processInfo.environment
+        for path in [caCertificate, CredentialSources.configurationPath(environment: environment)].compactMap({ $0 }) {
+            CommandFiles.inUse.noteRead(path: path, "what this command reads keys or certificates from")
+        }
+        let given = StoreSettings(
+            accessKeyID: accessKeyID, accessKeySecret: accessKeySecret, securityToken: securityToken,
+            endpoint: endpoint, region: region)
+        return try CredentialSources.resolve(
+            given: given, variables: scheme == .oss ? .oss : .s3, environment: environment,
+            configurationPath: scheme == .oss
+                ? CredentialSources.configurationPath(environment: environment) : nil)
+    }
+
+    /// A bucket whose objects are files of this machine.
+    ///
+    /// - Returns: nil where it is reached over a network, or is not there.
+    func directoryBucket(_ location: StoreLocation) throws(ImageError) -> DirectoryBucket? {
+        do throws(StoreError) {
+            guard let path = try directory(location.scheme, settings(location.scheme)) else { return nil }
+            return try? DirectoryStore(path: path).bucket(BucketName(location.bucket))
+        } catch {
+            throw error.imageError
+        }
+    }
+
     /// The directory that is the store; nil where the store is reached over a network.
     private func directory(
-        _ scheme: StoreLocation.Scheme, _ settings: (credentials: Credentials?, endpoint: String?, region: String?)
+        _ scheme: StoreLocation.Scheme, _ settings: Settings
     ) throws(StoreError) -> String? {
         if let endpoint = settings.endpoint {
             return Self.isDirectory(endpoint) ? endpoint : nil

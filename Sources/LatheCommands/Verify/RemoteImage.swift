@@ -19,6 +19,12 @@ struct RemoteImage {
         self.key = key
         store = try arguments.open(location, cancellation: cancellation)
         if let manifest { self.manifest = manifest } else { self.manifest = try Self.manifest(beside: key, in: store) }
+        guard let bucket = try arguments.directoryBucket(location) else { return }
+        CommandFiles.noteRead(key, in: bucket)
+        CommandFiles.noteRead(try ExportName.manifest(of: key), in: bucket)
+        for (index, file) in (self.manifest?.files ?? []).enumerated() {
+            CommandFiles.noteRead(try self.key(of: file, index), in: bucket)
+        }
     }
 
     /// - Returns: nil where there is none.

@@ -78,7 +78,7 @@ struct VerifyCommand: ParsableCommand {
         completion: .file())
     var download: String?
 
-    @Flag(help: "With --download: replace the file if it exists.")
+    @Flag(help: "With --download: replace the file if it exists; never one that is read.")
     var overwrite = false
 
     @OptionGroup var flushing: FlushFlags
@@ -133,6 +133,8 @@ struct VerifyCommand: ParsableCommand {
         }
     }
 
+    private static let imageRole = "an image that is verified"
+
     /// Verifies one image, and repairs it where that was asked for; what keeps it from being known is in the result.
     private func verify(_ path: String, manifest manifestPath: String?, _ work: WorkOptions) throws(ImageError)
         -> VerifyResult
@@ -150,7 +152,7 @@ struct VerifyCommand: ParsableCommand {
                     .invalidOption,
                     "--download fetches an object from a store: name it as oss://BUCKET/KEY or s3://BUCKET/KEY")
             }
-            result.report = try examine(try store.source(path, work.cancellation), manifest, work)
+            result.report = try examine(try store.source(path, work.cancellation, role: Self.imageRole), manifest, work)
             if let manifest, !repairFrom.isEmpty, result.report?.needsRepair(manifest) ?? false {
                 try repair(path, manifest, work, &result)
             }
@@ -185,6 +187,7 @@ struct VerifyCommand: ParsableCommand {
         if let manifest = remote.manifest, !manifest.files.isEmpty {
             return try fetch(remote, manifest, into: path, work)
         }
+        try CommandFiles.inUse.claim(path, "the download")
         let sink = try FileSink(path: path, replacing: overwrite, flushing: flushing.flushes)
         let download = ObjectDownload(
             remote.key, in: remote.store, manifest: remote.manifest, parallel: max(4, work.threads),
@@ -192,7 +195,7 @@ struct VerifyCommand: ParsableCommand {
         _ = try download.run(into: sink)
         let report = try examine(
             sink.writtenSource(fromDisk: flushing.flushes), remote.manifest, work)
-        if report.verdict != .damaged { try sink.commit() }
+        if report.verdict != .damaged { try CommandFiles.inUse.commit([sink]) }
         return report
     }
 
@@ -201,6 +204,7 @@ struct VerifyCommand: ParsableCommand {
         throws(ImageError) -> VerificationReport
     {
         let files = manifest.members
+        for path in FileSetSink.paths(path, files) { try CommandFiles.inUse.claim(path, "a file of the download") }
         let sink = try FileSetSink(path: path, files: files, replacing: overwrite, flushing: flushing.flushes)
         for (index, file) in manifest.files.enumerated() {
             let download = ObjectDownload(
@@ -211,7 +215,7 @@ struct VerifyCommand: ParsableCommand {
         try sink.finish(files: files)
         let written = try sink.writtenFiles(fromDisk: flushing.flushes)
         let report = try examine(written.sources[0], manifest, files: written, work)
-        if report.verdict != .damaged { try sink.commit() }
+        if report.verdict != .damaged { try CommandFiles.inUse.commit(sink.filesInOrder) }
         return report
     }
 
@@ -254,8 +258,9 @@ struct VerifyCommand: ParsableCommand {
             result.report?.damagedParts ?? [], of: image, files(of: image, manifest, work),
             from: donors(for: path, manifest, work)
         ) { (index) throws(ImageError) in
+            try CommandFiles.inUse.requireOther(at: paths[index], than: Self.imageRole)
             // Over no link, as its files are read.
-            try index == 0 ? FilePatch(path: path) : FilePatch(creating: paths[index])
+            return try index == 0 ? FilePatch(path: path) : FilePatch(creating: paths[index])
         } by: { () throws(ImageError) in
             try ScratchSpool()
         }

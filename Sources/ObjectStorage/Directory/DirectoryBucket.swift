@@ -18,6 +18,14 @@ public struct DirectoryBucket: Sendable {
         return unsafe PathText.text(of: path)
     }
 
+    /// Where the file of an object is, or would be.
+    ///
+    /// - Throws: `unsupported` where the key can't be that of a file.
+    public func filePath(of key: ObjectKey) throws(StoreError) -> String {
+        let path = try ObjectPath(key)
+        return ([room.path] + path.folders + [path.file]).joined(separator: "/")
+    }
+
     /// Parts of any length; only that of OSS's greatest, and as many.
     public var limits: MultipartLimits {
         MultipartLimits(
