@@ -13,7 +13,8 @@ internal import ImageModel
 /// | 3 | `check`: leaks found, but no corruption |
 /// | 4 | `compare`: an image could not be read to its end |
 /// | 64 | the command line is wrong, has no verb, or can't be seen |
-/// | 130 | stopped by a signal (SIGINT, SIGTERM or SIGHUP), `serve`: by a second one; nothing was left behind |
+/// | 130 | stopped by a signal, `serve`: by a second one; nothing was left behind: SIGINT |
+/// | 129, 131, 143 | the same by SIGHUP, SIGQUIT or SIGTERM: 128 and the number of the signal, as a shell says it |
 /// | 141 | whoever read standard output went away before all was written (`lathe convert … - \| head`): nothing is printed, and of an image that was written there nothing was left behind; a shell says the same of a program that SIGPIPE ended |
 enum ExitStatus {
     static let failure = ExitCode(1)
@@ -26,7 +27,8 @@ enum ExitStatus {
     static let verifyUndecided = ExitCode(1)
     static let verifyDamaged = ExitCode(2)
     static let usage = ExitCode(64)
-    static let interrupted = ExitCode(130)
+    /// By the signal that came.
+    static var interrupted: ExitCode { ExitCode(SignalListener.exitStatus) }
     static let readerGone = ExitCode(141)
 
     /// Says why a verb failed, and answers how it ends.

@@ -1,11 +1,21 @@
 internal import ArgumentParser
 internal import Glibc
 internal import ImagePipeline
+internal import Synchronization
 
-/// Turns SIGINT, SIGTERM and SIGHUP into a request to stop.
+/// Turns SIGINT, SIGTERM, SIGHUP and SIGQUIT into a request to stop.
 enum SignalListener {
     /// How long the work may take to stop by itself: a pipe whose reader sleeps can keep it longer.
     static let defaultPatienceSeconds = 2
+
+    /// The signal that asked the process to end last; 0 where none has.
+    private static let received = Atomic<Int32>(0)
+
+    /// What a process answers that a signal has ended, as shells say it: 128 and the signal's number.
+    static var exitStatus: Int32 {
+        let number = received.load(ordering: .relaxed)
+        return 128 + (number == 0 ? SIGINT : number)
+    }
 
     /// Listens on a thread of its own, so that nothing runs inside a signal handler; threads started later inherit the mask.
     ///
@@ -17,7 +27,7 @@ enum SignalListener {
             cancellation.cancel()
             signals.wait(seconds: patienceSeconds)
             // The unfinished destination has no name, so leaving at once leaves nothing behind.
-            _exit(ExitStatus.interrupted.rawValue)
+            _exit(exitStatus)
         }
     }
 
@@ -29,14 +39,17 @@ enum SignalListener {
         fileprivate func wait() -> Bool {
             var watched = watched
             var number: Int32 = 0
-            return unsafe sigwait(&watched, &number) == 0
+            guard unsafe sigwait(&watched, &number) == 0 else { return false }
+            received.store(number, ordering: .relaxed)
+            return true
         }
 
         /// Waits until one comes, or so long.
         fileprivate func wait(seconds: Int) {
             var watched = watched
             var patience = timespec(tv_sec: seconds, tv_nsec: 0)
-            _ = unsafe sigtimedwait(&watched, nil, &patience)
+            let number = unsafe sigtimedwait(&watched, nil, &patience)
+            if number > 0 { received.store(number, ordering: .relaxed) }
         }
     }
 
@@ -45,7 +58,7 @@ enum SignalListener {
         var signals = sigset_t()
         unsafe sigemptyset(&signals)
         // What the caller has us ignore, as nohup does with SIGHUP, would reach sigwait all the same.
-        for number in [SIGINT, SIGTERM, SIGHUP] where !isIgnored(number) { unsafe sigaddset(&signals, number) }
+        for number in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] where !isIgnored(number) { unsafe sigaddset(&signals, number) }
         unsafe pthread_sigmask(SIG_BLOCK, &signals, nil)
         return Signals(watched: signals)
     }
@@ -55,7 +68,7 @@ enum SignalListener {
         _ = signals.wait()
         BackgroundThread.start {
             guard signals.wait() else { return }
-            _exit(ExitStatus.interrupted.rawValue)
+            _exit(exitStatus)
         }
     }
 

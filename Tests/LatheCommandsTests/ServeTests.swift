@@ -181,7 +181,7 @@ import Testing
         // The request that is under way keeps it for a while.
         #expect(process.isRunning)
         process.send(SIGTERM)
-        #expect(try process.outcome().status == 130)
+        #expect(try process.outcome().status == 143)
     }
 
     /// The bound: a large object goes through in a few MiB.
