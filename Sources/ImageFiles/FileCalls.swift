@@ -6,16 +6,6 @@ package enum FileCalls {
     /// Flags of `open(2)` for a file without a name.
     package static let namelessFile = O_RDWR | O_CLOEXEC | lathe_O_TMPFILE
 
-    /// Where the next data at or behind `offset` begins (`SEEK_DATA`); -1 with `ENXIO` where there is none.
-    package static func nextData(_ descriptor: Int32, from offset: UInt64) -> Int64 {
-        Int64(lseek(descriptor, off_t(clamping: offset), lathe_SEEK_DATA))
-    }
-
-    /// Where the data at `offset` ends (`SEEK_HOLE`).
-    package static func nextHole(_ descriptor: Int32, from offset: UInt64) -> Int64 {
-        Int64(lseek(descriptor, off_t(clamping: offset), lathe_SEEK_HOLE))
-    }
-
     /// `copy_file_range(2)`: how many bytes were copied, 0 at the end of the source.
     package static func copy(
         from source: Int32, at offset: UInt64, to target: Int32, at place: UInt64, length: UInt64

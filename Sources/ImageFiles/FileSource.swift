@@ -19,6 +19,7 @@ public final class FileSource: ImageSource {
     private let mapping: GuardedMapping?
     private let modification: (seconds: Int, nanoseconds: Int)
     let isRegularFile: Bool
+    private let runs: DataRuns
 
     /// Opens a path for reading.
     ///
@@ -36,7 +37,11 @@ public final class FileSource: ImageSource {
         try self.init(FileDescriptor(owning: copy), name: name, mapped: true)
     }
 
-    init(_ descriptor: consuming FileDescriptor, name: String, mapped: Bool) throws(ImageError) {
+    /// - Parameter runs: stands for the file system's word about holes in tests.
+    init(
+        _ descriptor: consuming FileDescriptor, name: String, mapped: Bool, runs: DataRuns = .live
+    ) throws(ImageError) {
+        self.runs = runs
         let status = try descriptor.status(path: name)
         guard status.isRegularFile || status.isBlockDevice else {
             let what = status.isDirectory ? "a directory" : "neither a file nor a block device"
@@ -93,19 +98,12 @@ public final class FileSource: ImageSource {
 
     public func nextData(from start: FileOffset, limit: FileOffset) throws(ImageError) -> FileRange? {
         guard start < limit else { return nil }
-        let data = lseek(descriptor.number, off_t(start.bytes), lathe_SEEK_DATA)
-        guard data >= 0 else {
+        guard let run = runs.next(descriptor.number, from: start.bytes, limit: limit.bytes) else {
             // No data up to the end; but a file that became shorter answers the same.
-            if errno == ENXIO {
-                try requireUnchanged()
-                return nil
-            }
-            return FileRange(start: start, length: limit - start)
+            try requireUnchanged()
+            return nil
         }
-        guard UInt64(data) < limit.bytes else { return nil }
-        let hole = lseek(descriptor.number, data, lathe_SEEK_HOLE)
-        let end = hole < 0 ? limit.bytes : min(limit.bytes, UInt64(hole))
-        return FileRange(UInt64(data), length: end - UInt64(data))
+        return FileRange(run.lowerBound, length: run.upperBound - run.lowerBound)
     }
 
     /// Copied by `pread`, mapped or not: for large runs it takes less time than mapping them in and out again, and a

@@ -1,8 +1,9 @@
 import Glibc
-import ImageFiles
 import ImageModel
 import LatheTestSupport
 import Testing
+
+@testable import ImageFiles
 
 @Suite struct FileSourceTests {
     let directory: TemporaryDirectory
@@ -80,6 +81,26 @@ import Testing
         #expect(first == nil, "a limit before the first data")
         let inside = try source.nextData(from: FileOffset(places[0]), limit: FileOffset(places[0] + 1))
         #expect(inside == FileRange(places[0], length: 1))
+    }
+
+    @Test(arguments: [
+        DataRuns(data: { Int64($1) }, hole: { Int64($1) }), DataRuns(data: { Int64($1) }, hole: { _, _ in 0 }),
+        DataRuns(data: { _, _ in 0 }, hole: { Int64($1) + 1 }),
+        DataRuns(data: { Int64($1) + 1 }, hole: { Int64($1) - 1 }),
+    ]) func aFileSystemThatContradictsItselfHasDataEverywhere(runs: DataRuns) throws {
+        let directory = try TemporaryDirectory()
+        let path = try directory.file("file", holding: [UInt8](repeating: 1, count: 10_000))
+        let source = try FileSource(
+            FileDescriptor(path: path, flags: O_RDONLY), name: path, mapped: false, runs: runs)
+        var position: UInt64 = 0
+        var rounds = 0
+        while let run = try source.nextData(from: FileOffset(position), limit: FileOffset(10_000)) {
+            rounds += 1
+            try #require(run.end.bytes > position && rounds <= 10_000)
+            #expect(run.start.bytes == position)
+            position = run.end.bytes
+        }
+        #expect(position == 10_000)
     }
 
     @Test(arguments: ["", "/dev/shm"]) func readingAHoleAllocatesNothing(parent: String) throws {

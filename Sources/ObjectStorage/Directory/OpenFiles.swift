@@ -79,23 +79,14 @@ func readBytes(_ descriptor: Int32, _ range: Range<UInt64>, path: String, short:
 
 /// Calls `body` for each run within a range that may hold something other than zeros.
 func forEachData(
-    _ descriptor: Int32, _ range: Range<UInt64>, _ body: (Range<UInt64>) throws(StoreError) -> Void
+    _ descriptor: Int32, _ range: Range<UInt64>, _ runs: DataRuns = .live,
+    _ body: (Range<UInt64>) throws(StoreError) -> Void
 ) throws(StoreError) {
     var start = range.lowerBound
     while start < range.upperBound {
-        let data = FileCalls.nextData(descriptor, from: start)
-        if data < 0 {
-            if errno == ENXIO { return }
-            // A file system that does not say.
-            return try body(start..<range.upperBound)
-        }
-        let begin = max(start, UInt64(data))
-        guard begin < range.upperBound else { return }
-        let hole = FileCalls.nextHole(descriptor, from: begin)
-        let end = hole < 0 ? range.upperBound : min(range.upperBound, UInt64(hole))
-        guard end > begin else { return }
-        try body(begin..<end)
-        start = end
+        guard let run = runs.next(descriptor, from: start, limit: range.upperBound) else { return }
+        try body(run)
+        start = run.upperBound
     }
 }
 
