@@ -3,6 +3,18 @@ internal import Glibc
 
 /// Calls on open files that Linux has and the C library does not show to Swift; each answers as the call does, with `errno`.
 package enum FileCalls {
+    /// Waits until a descriptor that does not wait by itself (`O_NONBLOCK`) takes bytes, or says why it takes none.
+    package static func waitUntilWritable(_ descriptor: Int32) {
+        var waited = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        _ = unsafe poll(&waited, 1, -1)
+    }
+
+    /// Waits until a descriptor that does not wait by itself has bytes, or its end.
+    package static func waitUntilReadable(_ descriptor: Int32) {
+        var waited = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        _ = unsafe poll(&waited, 1, -1)
+    }
+
     /// Flags of `open(2)` for a file without a name.
     package static let namelessFile = O_RDWR | O_CLOEXEC | lathe_O_TMPFILE
 

@@ -8,6 +8,7 @@ extension FileSink {
     /// it; the block is dropped again.
     public func cloning(of source: any ImageSource) -> CloningSupport {
         guard let file = source as? FileSource else { return .unavailable("the source is not a file") }
+        guard file.start == 0 else { return .unavailable("the source begins within a file") }
         guard file.isRegularFile else { return .unavailable("the source is not a regular file") }
         let size = lathe_block_size(descriptor.number)
         guard size > 0, size.nonzeroBitCount == 1 else {
@@ -23,7 +24,7 @@ extension FileSink {
 
     public func clone(_ range: FileRange, of source: any ImageSource, to offset: FileOffset) throws(ImageError) -> Bool
     {
-        guard let file = source as? FileSource else { return false }
+        guard let file = source as? FileSource, file.start == 0 else { return false }
         // As with writes: the kernel takes one at a time, and waiters had better sleep.
         let number = try turn.withLock { () throws(ImageError) in cloneRange(range, of: file, to: offset) }
         switch number {

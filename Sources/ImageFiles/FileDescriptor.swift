@@ -46,6 +46,16 @@ package struct FileDescriptor: ~Copyable, Sendable {
         }
     }
 
+    /// The length of a file, or of a block device, whose status has none; the descriptor, which others may read by, stays where it
+    /// stands.
+    func end(_ status: stat, path: String) throws(ImageError) -> UInt64 {
+        guard status.isBlockDevice else { return UInt64(max(0, status.st_size)) }
+        let position = lseek(number, 0, SEEK_CUR)
+        let end = lseek(number, 0, SEEK_END)
+        guard end >= 0, lseek(number, position, SEEK_SET) >= 0 else { throw systemError("lseek", errno, path: path) }
+        return UInt64(end)
+    }
+
     func status(path: String) throws(ImageError) -> stat {
         var status = stat()
         guard unsafe fstat(number, &status) == 0 else { throw systemError("fstat", errno, path: path) }

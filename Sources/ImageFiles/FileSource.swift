@@ -18,6 +18,8 @@ public final class FileSource: ImageSource {
     let descriptor: FileDescriptor
     private let mapping: GuardedMapping?
     private let modification: (seconds: Int, nanoseconds: Int)
+    /// Where in the file the source begins: more than 0 only where a descriptor was handed over that stood further on.
+    let start: UInt64
     let isRegularFile: Bool
     private let runs: DataRuns
 
@@ -37,9 +39,23 @@ public final class FileSource: ImageSource {
         try self.init(FileDescriptor(owning: copy), name: name, mapped: true)
     }
 
-    /// - Parameter runs: stands for the file system's word about holes in tests.
+    /// Reads from where a descriptor stands to the end, as a program reads its standard input; it stays open elsewhere, and stands
+    /// there still.
+    ///
+    /// - Throws: as `init(path:mapped:)`.
+    public convenience init(restOf number: Int32, name: String) throws(ImageError) {
+        let copy = fcntl(number, F_DUPFD_CLOEXEC, 0)
+        guard copy >= 0 else { throw systemError("dup", errno, path: name) }
+        let position = lseek(copy, 0, SEEK_CUR)
+        try self.init(FileDescriptor(owning: copy), name: name, mapped: true, from: UInt64(max(0, position)))
+    }
+
+    /// - Parameters:
+    ///   - start: where in the file the source begins.
+    ///   - runs: stands for the file system's word about holes in tests.
     init(
-        _ descriptor: consuming FileDescriptor, name: String, mapped: Bool, runs: DataRuns = .live
+        _ descriptor: consuming FileDescriptor, name: String, mapped: Bool, from start: UInt64 = 0,
+        runs: DataRuns = .live
     ) throws(ImageError) {
         self.runs = runs
         let status = try descriptor.status(path: name)
@@ -49,14 +65,14 @@ public final class FileSource: ImageSource {
                 .unsupported, "this is \(what); name an image file, a block device, or '-' for standard input",
                 path: name)
         }
-        let end = lseek(descriptor.number, 0, SEEK_END)
-        guard end >= 0 else { throw systemError("lseek", errno, path: name) }
+        let end = try descriptor.end(status, path: name)
         self.name = name
-        length = UInt64(end)
+        self.start = min(start, end)
+        length = end - self.start
         allocatedLength = UInt64(max(0, status.st_blocks)) * 512
         modification = (status.st_mtim.tv_sec, status.st_mtim.tv_nsec)
         isRegularFile = status.isRegularFile
-        mapping = mapped ? GuardedMapping(descriptor: descriptor, length: UInt64(end)) : nil
+        mapping = mapped ? GuardedMapping(descriptor: descriptor, length: end) : nil
         self.descriptor = descriptor
     }
 
@@ -87,23 +103,25 @@ public final class FileSource: ImageSource {
         }
         let result: Result
         do throws(ImageError) {
-            result = try mapping.withBytes(Int(range.start.bytes)..<Int(range.end.bytes), body)
+            result = try mapping.withBytes(
+                Int(start + range.start.bytes)..<Int(start + range.end.bytes), body)
         } catch {
             // What `body` says of zeros that stand for lost bytes is not what went wrong.
-            throw mapping.faultOffset.map { unreadable(at: $0) } ?? error
+            throw faultOffset.map { unreadable(at: $0) } ?? error
         }
-        if let fault = mapping.faultOffset { throw unreadable(at: fault) }
+        if let fault = faultOffset { throw unreadable(at: fault) }
         return result
     }
 
-    public func nextData(from start: FileOffset, limit: FileOffset) throws(ImageError) -> FileRange? {
-        guard start < limit else { return nil }
-        guard let run = runs.next(descriptor.number, from: start.bytes, limit: limit.bytes) else {
+    public func nextData(from place: FileOffset, limit: FileOffset) throws(ImageError) -> FileRange? {
+        guard place < limit else { return nil }
+        let run = runs.next(descriptor.number, from: start + place.bytes, limit: start + limit.bytes)
+        guard let run else {
             // No data up to the end; but a file that became shorter answers the same.
             try requireUnchanged()
             return nil
         }
-        return FileRange(run.lowerBound, length: run.upperBound - run.lowerBound)
+        return FileRange(run.lowerBound - start, length: run.upperBound - run.lowerBound)
     }
 
     /// Copied by `pread`, mapped or not: for large runs it takes less time than mapping them in and out again, and a
@@ -114,7 +132,7 @@ public final class FileSource: ImageSource {
         try requireHeld(range)
         var done = 0
         while done < Int(range.length) {
-            let place = range.start.bytes + UInt64(done)
+            let place = start + range.start.bytes + UInt64(done)
             let count = unsafe buffer.withUnsafeMutableBytes { bytes in
                 let room = unsafe UnsafeMutableRawBufferPointer(
                     rebasing: bytes[index + done..<index + Int(range.length)])
@@ -124,7 +142,8 @@ public final class FileSource: ImageSource {
                 done += count
             } else if count == 0 {
                 throw ImageError(
-                    .sourceChanged, "the file had \(length) bytes when it was opened and now ends sooner", path: name,
+                    .sourceChanged, "the file had \(start + length) bytes when it was opened and now ends sooner",
+                    path: name,
                     offset: FileOffset(place), operation: "pread")
             } else if errno != EINTR {
                 throw systemError("pread", errno, path: name, offset: place)
@@ -144,13 +163,13 @@ public final class FileSource: ImageSource {
     }
 
     public func requireUnchanged() throws(ImageError) {
-        if let fault = mapping?.faultOffset { throw unreadable(at: fault) }
+        if let fault = faultOffset { throw unreadable(at: fault) }
         guard isRegularFile else { return }
         let status = try descriptor.status(path: name)
-        guard UInt64(max(0, status.st_size)) == length else {
+        guard UInt64(max(0, status.st_size)) == start + length else {
             throw ImageError(
                 .sourceChanged,
-                "the file had \(length) bytes when it was opened and now has \(status.st_size); stop whatever writes to it "
+                "the file had \(start + length) bytes when it was opened and now has \(status.st_size); stop whatever writes to it "
                     + "and start again", path: name)
         }
         guard (status.st_mtim.tv_sec, status.st_mtim.tv_nsec) == modification else {
@@ -159,6 +178,9 @@ public final class FileSource: ImageSource {
                 "the file was written to while it was read; stop whatever writes to it and start again", path: name)
         }
     }
+
+    /// Where in the source the first page fault happened that could not be served.
+    private var faultOffset: UInt64? { mapping?.faultOffset.map { $0 - min($0, start) } }
 
     /// The error of a page that could not be had: why, as far as the file still tells.
     private func unreadable(at offset: UInt64) -> ImageError {
@@ -176,10 +198,10 @@ public final class FileSource: ImageSource {
     private func requireSameLength() throws(ImageError) {
         guard isRegularFile else { return }
         let now = UInt64(max(0, try descriptor.status(path: name).st_size))
-        guard now >= length else {
+        guard now >= start + length else {
             throw ImageError(
                 .sourceChanged,
-                "the file had \(length) bytes when it was opened and was cut to \(now) while it was read",
+                "the file had \(start + length) bytes when it was opened and was cut to \(now) while it was read",
                 path: name, offset: FileOffset(now))
         }
     }

@@ -39,11 +39,19 @@ struct PipeInput: Sendable {
             if count == 0 { break }
             if count > 0 {
                 filled += count
-            } else if errno != EINTR {
+            } else if errno != EINTR, errno != EAGAIN {
                 throw systemError("read", errno, path: name)
             }
         }
         return filled
+    }
+
+    /// What a pipe without a byte becomes: as a rule, whoever should have written to it has failed.
+    var emptiness: ImageError {
+        ImageError(
+            .truncated,
+            "it ended before its first byte, so whatever should have written to it has most likely failed; for an empty disk, "
+                + "name an empty file", path: name, operation: "read")
     }
 
     /// Waits until there is something to read, or the end: whoever writes may take any time, and whoever stops the work does not wait
@@ -52,6 +60,7 @@ struct PipeInput: Sendable {
         // What can't be read never has anything to be read; the read itself says so.
         guard fcntl(descriptor, F_GETFL) & O_ACCMODE != O_WRONLY else { return }
         var waited = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        // A signal ends the waiting too, and then nobody may have written yet.
         while unsafe poll(&waited, 1, Self.glance) == 0 { try goOn() }
     }
 }

@@ -54,7 +54,7 @@ public final class PipeSource: ImageSource {
 
     /// What has come of the pipe from an offset on; waits for it.
     ///
-    /// - Throws: `input-output`; `limit-exceeded` for a pipe longer than it may be.
+    /// - Throws: `input-output`; `truncated` for a pipe without a byte; `limit-exceeded` for one longer than it may be.
     public func nextData(from start: FileOffset, limit: FileOffset) throws(ImageError) -> FileRange? {
         try reading.withLock { () throws(ImageError) in
             while true {
@@ -77,6 +77,7 @@ public final class PipeSource: ImageSource {
             try goOn()
         }
         let count = UInt64(filled)
+        guard count > 0 || start > 0 else { throw input.emptiness }
         guard count <= greatestLength - start else {
             throw ImageError(
                 .limitExceeded, "more than the \(greatestLength) bytes came that a disk can have", path: name,

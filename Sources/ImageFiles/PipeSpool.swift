@@ -10,7 +10,7 @@ public enum PipeSpool {
     /// - Parameters:
     ///   - descriptor: stays the caller's.
     ///   - goOn: asked before each block, and several times a second while nothing comes; what it throws ends the spooling.
-    /// - Throws: `input-output`.
+    /// - Throws: `input-output`; `truncated` for a pipe without a byte.
     public static func spool(
         _ descriptor: Int32, name: String, goOn: () throws(ImageError) -> Void
     ) throws(ImageError) -> FileSource {
@@ -25,6 +25,7 @@ public enum PipeSpool {
             position += UInt64(count)
             if count < blockLength { break }
         }
+        guard position > 0 else { throw input.emptiness }
         try scratch.setLength(position)
         return try scratch.source(name: name)
     }

@@ -116,6 +116,9 @@ public final class StreamSink: ImageSink {
                 let count = unsafe calls.write(descriptor, base + done, buffer.count - done)
                 if count > 0 {
                     done += count
+                } else if count < 0, errno == EAGAIN {
+                    // Whoever shares the descriptor may have made it one that never waits.
+                    FileCalls.waitUntilWritable(descriptor)
                 } else if count < 0, errno == EPIPE {
                     failure = readerGone(at: position.value + UInt64(done))
                     return

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import FoundationEssentials
 internal import Glibc
+internal import ImageFiles
 internal import ImageModel
 
 /// `--output`: for people or for programs.
@@ -62,6 +63,8 @@ enum Rendering {
             }
             if count > 0 {
                 done += count
+            } else if count < 0, errno == EAGAIN {
+                FileCalls.waitUntilWritable(descriptor)
             } else if count == 0 || errno != EINTR {
                 return count == 0 ? EIO : errno
             }

@@ -33,7 +33,7 @@ import Testing
     }
 
     @Test(
-        arguments: formats, [0, 1, 511, 512, 70_001, block - 1, block, block + 1, 2 * block, 5 * block + 777])
+        arguments: formats, [1, 511, 512, 70_001, block - 1, block, block + 1, 2 * block, 5 * block + 777])
     func aDiskOfEveryLengthBecomesWhatItBecomesFromMemory(variant: OutputVariant, length: Int) throws {
         let content = SampleDisk.mixed(length: length, seed: UInt64(length))
         let expected = try conversion(of: content, to: variant, threads: 1).run(into: NullSink())
@@ -113,6 +113,17 @@ import Testing
             let behind = #expect(throws: ImageError.self) { try source.read(FileRange(999, length: 2)) }
             #expect(behind?.code == .truncated)
         }
+    }
+
+    @Test func aPipeWithoutAByteIsRefused() throws {
+        let found = try withPipe(carrying: []) { source in
+            #expect(throws: ImageError.self) { try source.nextData(from: FileOffset(0), limit: FileOffset(512)) }
+        }
+        #expect(found?.code == .truncated)
+        let reading = try makePipe(carrying: [], seed: 1, pieces: 1...1)
+        defer { close(reading) }
+        let error = #expect(throws: ImageError.self) { try PipeSpool.spool(reading, name: "standard input") {} }
+        #expect(error?.code == .truncated && error?.message.contains("empty disk") == true)
     }
 
     @Test func aPipeLongerThanADiskIsRefused() throws {

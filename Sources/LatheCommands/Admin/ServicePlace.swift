@@ -95,6 +95,10 @@ enum SmallFile {
             if count == 0 { break }
             guard count > 0 else {
                 if errno == EINTR { continue }
+                if errno == EAGAIN {
+                    FileCalls.waitUntilReadable(descriptor)
+                    continue
+                }
                 throw failure(name, "read")
             }
             bytes += buffer[..<count]

@@ -74,6 +74,12 @@ struct CompareCommand: ParsableCommand {
         }
     }
 
+    func validate() throws {
+        if first == "-", second == "-" {
+            throw ValidationError("'-' is named twice, and standard input can be read once: name a file for one image.")
+        }
+    }
+
     func run() throws {
         var isOpen = false
         try runCommand(flags, failure: { _ in isOpen ? ExitStatus.compareCannotRead : ExitStatus.compareCannotOpen }) {

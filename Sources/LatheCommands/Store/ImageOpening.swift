@@ -32,7 +32,7 @@ extension StoreArguments {
         }
         guard path == "-" else { return try FileSource(path: path) }
         try CommandFiles.takeStandardInput()
-        if let file = try? FileSource(duplicating: STDIN_FILENO, name: FileSource.standardInputName) { return file }
+        if let file = try? FileSource(restOf: STDIN_FILENO, name: FileSource.standardInputName) { return file }
         let goOn = { @Sendable () throws(ImageError) in
             try WorkOptions(cancellation: cancellation).requireGoingOn()
         }

@@ -110,6 +110,11 @@ struct VerifyCommand: ParsableCommand {
         if !repairFrom.isEmpty, images.contains("-") {
             throw ValidationError("--repair-from mends a file where it is, and standard input is none: name the file.")
         }
+        let readOnce = images + manifest + repairFrom + [source].compactMap { $0 }
+        if readOnce.filter({ $0 == "-" }).count > 1 || (source == "-" && images.count > 1) {
+            throw ValidationError(
+                "'-' is named for two things, or is the source of several images, and standard input can be read once.")
+        }
         if download != nil, images.count != 1 { throw ValidationError("--download is for one object at a time.") }
         if overwrite, download == nil { throw ValidationError("--overwrite goes with --download.") }
     }
