@@ -113,6 +113,12 @@ public protocol ImageEncoder: Sendable {
     /// called. Starts are multiples of `MemberFile.alignment`; no two files touch.
     var files: [MemberFile] { get }
 
+    /// The length that the image has when every unit of the disk is placed, each as long as it can be stored
+    /// (`UnitStorage.greatestLength`): in bytes, of several files that of all. Arithmetic, asked of an encoder that has placed nothing.
+    ///
+    /// - Throws: `limit-exceeded` where the format can't address so much.
+    func greatestLength() throws(ImageError) -> UInt64
+
     /// Takes the disk's size after the last unit, and before `finish`: what the parameters said, where that was known.
     ///
     /// - Throws: `limit-exceeded` for a disk too large.

@@ -70,23 +70,22 @@ public struct Conversion: Sendable {
 
     /// The length in bytes that the image has at most, whatever turns out to be zero or to compress well.
     ///
-    /// The encoder is run over all that the source has stored, and no data are read.
+    /// The encoder is run over all that the source has stored, and no data are read; of a whole disk it is arithmetic.
     ///
     /// - Parameter full: over the whole disk, whatever the source has stored of it.
     /// - Throws: what the source's tables and the encoder throw.
     public func greatestLength(ofWholeDisk full: Bool = false) throws(ImageError) -> UInt64 {
-        let isWhole = full || sparsePolicy == .noHoles
         var encoder = try makeEncoder()
+        guard !full, sparsePolicy != .noHoles else { return try encoder.greatestLength() }
         let unitSize = encoder.unitSize
         let storedLength = encoder.storage.greatestLength(ofUnit: unitSize)
         var dispenser = ChunkDispenser(
-            image, chunkSize: max(WorkOptions.defaultChunkSize, unitSize), skippingZeros: !isWhole)
+            image, chunkSize: max(WorkOptions.defaultChunkSize, unitSize), skippingZeros: true)
         var metadata: [MetadataSegment] = []
         var next: UInt64 = 0
         while let chunk = try dispenser.next() {
             try work.requireGoingOn()
-            let whole = [chunk.range]
-            for range in isWhole ? whole : chunk.extents.map(\.range) where !range.isEmpty {
+            for range in chunk.extents.map(\.range) where !range.isEmpty {
                 let last = (range.end.bytes - 1) / unitSize
                 for unit in max(next, range.start.bytes / unitSize)...max(next, last) where unit <= last {
                     _ = try encoder.place(unit: unit, storedLength: storedLength, metadata: &metadata)

@@ -64,6 +64,48 @@ import Testing
         #expect(our["fully-allocated"] == their["fully-allocated"])
     }
 
+    /// The greatest disk of every layout, or of any file: sizes of empty disks are arithmetic, and none waits for a walk.
+    @Test(arguments: [
+        ("raw", "", "8191P"), ("qcow2", "", "2P"), ("qcow2", "cluster_size=2M", "2E"),
+        ("qcow2", "cluster_size=2M,extended_l2=on", "1024P"), ("qcow2", "extended_l2=on", "1024T"),
+        ("qcow2", "cluster_size=512", "128G"), ("qcow2", "compress=on", "2P"), ("qcow2", "refcount_bits=64", "2P"),
+        ("vdi", "", "511T"), ("vdi", "subformat=static", "511T"), ("vhd", "", "2040G"),
+        ("vhd", "subformat=fixed", "2040G"), ("vmdk", "", "64T"), ("vmdk", "subformat=streamOptimized", "64T"),
+        ("vmdk", "subformat=monolithicFlat", "64T"), ("vmdk", "subformat=twoGbMaxExtentSparse", "8T"),
+        ("raw.tar.gz", "", "1P"),
+    ]) func theGreatestEmptyDiskIsMeasured(format: String, options: String, size: String) throws {
+        let arguments = ["measure", "-O", format] + (options.isEmpty ? [] : ["-o", options]) + ["--size", size]
+        let outcome = try lathe(arguments)
+        #expect(outcome.status == 0 && outcome.text.hasPrefix("required size: "), "\(outcome.testDescription)")
+    }
+
+    @Test(
+        .requiresQEMU,
+        arguments: [
+            "", "extended_l2=on", "cluster_size=512", "cluster_size=2M", "refcount_bits=64", "refcount_bits=1",
+            "cluster_size=4k,refcount_bits=32",
+        ]) func qemuMeasuresFullDisksOfEveryLayoutAlike(options: String) throws
+    {
+        for size in ["512", "1M", "100G"] {
+            let arguments =
+                ["measure", "--output", "json", "-O", "qcow2", "--size", size]
+                + (options.isEmpty ? [] : ["-o", options])
+            let (our, their) = (try lathe(arguments).json(), try RunningProcess("qemu-img", arguments).outcome().json())
+            #expect(our["fully-allocated"] == their["fully-allocated"], "\(size)")
+        }
+    }
+
+    @Test func aSizePastALimitIsRefusedByTheLimit() throws {
+        for size in ["8E", "16E", "9223372036854775807", "99999999999999999999"] {
+            let outcome = try lathe("measure", "-O", "raw", "--size", size)
+            #expect(outcome.status == 64 && outcome.errors.contains("no disk is larger than 9223372036854775296 bytes"))
+        }
+        let qcow2 = try lathe("measure", "-O", "qcow2", "--size", "7E")
+        #expect(qcow2.status == 1 && qcow2.errors.contains("holds at most 2251799813685248 bytes"))
+        #expect(try lathe("measure", "-O", "raw", "--size", "7E").status == 0)
+        #expect(try lathe("measure", "-O", "raw", "--size", "7X").status == 64)
+    }
+
     @Test func anEmptyDiskOrAnImageIsMeasuredAndNotBoth() throws {
         #expect(try lathe("measure", "-O", "qcow2").status == 64)
         #expect(try lathe("measure", "-O", "qcow2", "--size", "1G", source).status == 64)

@@ -125,6 +125,21 @@ public struct QCOW2Encoder: ImageEncoder {
                 + "cluster_size, or convert to raw")
     }
 
+    /// Compressed or not, each cluster takes one then: what does not become shorter is stored as it is.
+    public func greatestLength() throws(ImageError) -> UInt64 {
+        let data = header.diskSize.dividedRoundingUp(by: clusterSize)
+        let l1Length = header.l1Range.length
+        let l1Clusters = l1Length.dividedRoundingUp(by: clusterSize)
+        let others = 1 + data + data.dividedRoundingUp(by: l2EntryCount) + l1Clusters
+        let layout = QCOW2RefcountLayout(forClusters: others, header)
+        guard layout.tableClusters * clusterSize <= ImageLimits.QCOW2.refcountTableLength else {
+            throw tooManyClusters
+        }
+        let clusters = others + layout.blocks + layout.tableClusters
+        guard ledger != nil, l1Clusters > 0 else { return clusters * clusterSize }
+        return (clusters - l1Clusters) * clusterSize + l1Length.dividedRoundingUp(by: sectorSize) * sectorSize
+    }
+
     /// Takes the next clusters of the file, each for one owner.
     private mutating func takeClusters(_ count: UInt64) -> UInt64 {
         let first = nextCluster

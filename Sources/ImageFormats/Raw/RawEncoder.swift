@@ -36,6 +36,8 @@ public struct RawEncoder: ImageEncoder {
 
     public var unsettled: [FileRange] { [FileRange(from: FileOffset(passedUnits.end(size: length)))] }
 
+    public func greatestLength() throws(ImageError) -> UInt64 { length }
+
     public mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError)
         -> UInt64
     {

@@ -80,6 +80,18 @@ public struct RawPackageEncoder: ImageEncoder {
     /// All behind the last unit: nothing waits for what is known later.
     public var unsettled: [FileRange] { [FileRange(from: end)] }
 
+    public func greatestLength() throws(ImageError) -> UInt64 {
+        let frame = packaging.headerLength + storage.greatestLength(ofUnit: Self.unitLength)
+        let units = header.size.dividedRoundingUp(by: Self.unitLength)
+        let around = packaging.head(header).count + packaging.tail(size: header.size).count
+        let (length, overflow) = units.multipliedReportingOverflow(by: frame)
+        guard !overflow, length <= UInt64(Int64.max) - UInt64(around) else {
+            throw ImageError(
+                .limitExceeded, "the package of a disk of \(header.size) bytes may be longer than any file can be")
+        }
+        return length + UInt64(around)
+    }
+
     public mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError)
         -> UInt64
     {

@@ -69,6 +69,8 @@ public struct VDIEncoder: ImageEncoder {
         return [FileRange(0, length: Self.alignment), map.unsettled, FileRange(from: FileOffset(end))]
     }
 
+    public func greatestLength() throws(ImageError) -> UInt64 { dataOffset + blockCount * Self.blockSize }
+
     public mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError)
         -> UInt64
     {

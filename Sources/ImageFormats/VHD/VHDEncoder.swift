@@ -30,6 +30,8 @@ public struct VHDEncoder: ImageEncoder {
     private let type: VHDFooter.DiskType
     public private(set) var writtenSize: UInt64?
     private var virtualSize: UInt64
+    /// Of the source, in bytes.
+    private let sourceSize: UInt64
     /// Up to what the size of the disk is rounded, in bytes.
     private let sizeAlignment: UInt64
     private let blockSize: UInt64
@@ -60,6 +62,7 @@ public struct VHDEncoder: ImageEncoder {
         passedUnits = PassedUnits(of: unitSize, isSizeKnown: parameters.isSizeKnown)
         fullBitmap = [UInt8](repeating: 0xFF, count: Int(VHDTables.bitmapLength(blockSize: blockSize)))
 
+        sourceSize = parameters.virtualSize
         virtualSize = parameters.virtualSize.dividedRoundingUp(by: sizeAlignment) * sizeAlignment
         writtenSize = virtualSize > parameters.virtualSize ? virtualSize : nil
         if parameters.isSizeKnown { try Self.requireSize(virtualSize) }
@@ -91,9 +94,21 @@ public struct VHDEncoder: ImageEncoder {
             passedUnits.pass(unit)
             return FileOffset(unit * unitSize)
         }
-        // Behind the data of each block, the page that ends with the next block's bitmap.
-        let data = FileOffset(dataOffset + allocatedBlocks * (blockSize + Self.alignment))
+        let data = dataPlace(of: allocatedBlocks)
         let bitmap = FileOffset(data.bytes - UInt64(fullBitmap.count))
+        let sector = try sector(of: bitmap)
+        table.set(unit, to: sector, metadata: &metadata)
+        metadata.append(MetadataSegment(at: bitmap, fullBitmap))
+        allocatedBlocks += 1
+        return data
+    }
+
+    /// Behind the data of each block, the page that ends with the next block's bitmap.
+    private func dataPlace(of block: UInt64) -> FileOffset {
+        FileOffset(dataOffset + block * (blockSize + Self.alignment))
+    }
+
+    private func sector(of bitmap: FileOffset) throws(ImageError) -> UInt32 {
         // In blocks of 2 MiB the largest disk ends at sector 0xFF7F9FE0 when all of them are there; smaller ones have more bitmaps.
         guard let sector = UInt32(exactly: bitmap.bytes / sectorSize), sector != VHDTables.unusedEntry else {
             throw ImageError(
@@ -101,10 +116,16 @@ public struct VHDEncoder: ImageEncoder {
                 "the vhd would be longer than the \(UInt64(VHDTables.unusedEntry) * sectorSize) bytes that its 32-bit sector "
                     + "numbers reach; leave block_size out, or convert to qcow2 or vdi")
         }
-        table.set(unit, to: sector, metadata: &metadata)
-        metadata.append(MetadataSegment(at: bitmap, fullBitmap))
-        allocatedBlocks += 1
-        return data
+        return sector
+    }
+
+    public func greatestLength() throws(ImageError) -> UInt64 {
+        guard type == .dynamic else { return endOfFixedDisk + VHDFooter.encodedLength }
+        let blocks = sourceSize.dividedRoundingUp(by: blockSize)
+        if blocks > 0 {
+            _ = try sector(of: FileOffset(dataPlace(of: blocks - 1).bytes - UInt64(fullBitmap.count)))
+        }
+        return endOfDynamicDisk(blocks: blocks) + VHDFooter.encodedLength
     }
 
     /// A fixed disk has nothing in front of its data.
@@ -149,7 +170,7 @@ public struct VHDEncoder: ImageEncoder {
             originalSize: virtualSize, currentSize: virtualSize, geometry: VHDGeometry(forSize: virtualSize),
             diskType: type, uniqueID: content.uuid(for: "vhd.uniqueId")
         ).encoded()
-        let footerOffset = FileOffset(type == .fixed ? endOfFixedDisk : endOfDynamicDisk)
+        let footerOffset = FileOffset(type == .fixed ? endOfFixedDisk : endOfDynamicDisk(blocks: allocatedBlocks))
         if type == .dynamic {
             table.finish(metadata: &metadata)
             let header = VHDHeader(
@@ -166,12 +187,12 @@ public struct VHDEncoder: ImageEncoder {
     private var endOfFixedDisk: UInt64 { max(virtualSize, sectorSize) }
 
     /// Where the last block ends, or the table where there is no block.
-    private var endOfDynamicDisk: UInt64 {
-        guard allocatedBlocks > 0 else {
+    private func endOfDynamicDisk(blocks: UInt64) -> UInt64 {
+        guard blocks > 0 else {
             let tableLength = blockCount * VHDTables.entryLength
             return Self.tableOffset + tableLength.dividedRoundingUp(by: sectorSize) * sectorSize
         }
-        return dataOffset + allocatedBlocks * (blockSize + Self.alignment) - Self.alignment
+        return dataPlace(of: blocks).bytes - Self.alignment
     }
 
     /// - Throws: `invalid-option` for a fixed disk, which has no blocks.

@@ -99,6 +99,15 @@ public struct VMDKEncoder: ImageEncoder {
 
     public var files: [MemberFile] { split?.files ?? flat?.files ?? [] }
 
+    public func greatestLength() throws(ImageError) -> UInt64 {
+        if subformat == .streamOptimized {
+            return try stream.greatestLength(storedLength: storage.greatestLength(ofUnit: unitSize))
+        }
+        if let length = try split?.greatestLength() { return length }
+        if let flat { return flat.greatestLength() }
+        return try sparse.greatestLength()
+    }
+
     public mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError)
         -> UInt64
     {

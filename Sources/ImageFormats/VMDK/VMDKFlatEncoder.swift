@@ -28,6 +28,9 @@ struct VMDKFlatEncoder: Sendable {
         layout.members(descriptorLength: plan.length) { layout.size(ofExtent: $0) * sectorSize }
     }
 
+    /// All extents with the descriptor, in bytes.
+    func greatestLength() -> UInt64 { UInt64(plan.length) + layout.capacity * sectorSize }
+
     mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) -> UInt64 {
         metadata.append(MetadataSegment(at: FileOffset(0), plan.text(for: content)))
         return layout.start(ofExtent: layout.count - 1).bytes + layout.size(ofExtent: layout.count - 1) * sectorSize

@@ -42,12 +42,20 @@ struct VMDKSparseEncoder: Sendable {
         overHead = end.dividedRoundingUp(by: grainSize) * grainSize
     }
 
+    /// With all grains placed, in bytes.
+    func greatestLength() throws(ImageError) -> UInt64 {
+        let end = overHead + capacity.dividedRoundingUp(by: VMDKEncoder.grainSize) * VMDKEncoder.grainSize
+        guard end <= VMDKTables.maximumFileSectors || end == overHead else { throw Self.tooLarge }
+        return end * sectorSize
+    }
+
+    private static var tooLarge: ImageError {
+        VMDKEncoder.fileTooLarge(hint: "convert to qcow2, or to subformat=streamOptimized, which is compressed")
+    }
+
     mutating func place(grain: UInt64, metadata: inout [MetadataSegment]) throws(ImageError) -> FileOffset {
         let sector = overHead + placedGrains * VMDKEncoder.grainSize
-        guard sector + VMDKEncoder.grainSize <= VMDKTables.maximumFileSectors else {
-            throw VMDKEncoder.fileTooLarge(
-                hint: "convert to qcow2, or to subformat=streamOptimized, which is compressed")
-        }
+        guard sector + VMDKEncoder.grainSize <= VMDKTables.maximumFileSectors else { throw Self.tooLarge }
         let table = grain / VMDKTables.standardEntriesPerTable
         if open?.index != table {
             handOutOpenTable(metadata: &metadata)

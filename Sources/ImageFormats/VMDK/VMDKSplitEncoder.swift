@@ -42,6 +42,15 @@ struct VMDKSplitEncoder: Sendable {
         layout.members(descriptorLength: plan.length) { $0 < lengths.count ? lengths[Int($0)] : 0 }
     }
 
+    /// All extents with the descriptor, in bytes.
+    func greatestLength() throws(ImageError) -> UInt64 {
+        var length = UInt64(plan.length)
+        for extent in 0..<layout.count {
+            length += try VMDKSparseEncoder(extentOf: layout.size(ofExtent: extent)).greatestLength()
+        }
+        return length
+    }
+
     mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError) -> UInt64 {
         while lengths.count < layout.count { try finishExtent(metadata: &metadata) }
         metadata.append(MetadataSegment(at: FileOffset(0), plan.text(for: content)))

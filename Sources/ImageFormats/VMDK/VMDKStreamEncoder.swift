@@ -10,6 +10,9 @@ struct VMDKStreamEncoder: Sendable {
     /// Where the first grain stands, in sectors.
     static let overHead: UInt64 = 128
 
+    /// Sectors of a grain table.
+    private static let tableSize = VMDKTables.standardEntriesPerTable * VMDKTables.entryLength / sectorSize
+
     private struct DirectoryEntry: Sendable {
         var table: UInt32
         var sector: UInt32
@@ -30,6 +33,11 @@ struct VMDKStreamEncoder: Sendable {
         self.identity = identity
         goesForward = identity != nil
         tableCount = plan.capacity.dividedRoundingUp(by: VMDKEncoder.grainSize * VMDKTables.standardEntriesPerTable)
+    }
+
+    /// Sectors of the directory.
+    private var directorySize: UInt64 {
+        max(1, tableCount * VMDKTables.entryLength).dividedRoundingUp(by: sectorSize)
     }
 
     mutating func place(grain: UInt64, storedLength: UInt64, metadata: inout [MetadataSegment]) throws(ImageError)
@@ -59,12 +67,20 @@ struct VMDKStreamEncoder: Sendable {
         return [FileRange(0, length: Self.overHead * sectorSize), FileRange(from: FileOffset(nextSector * sectorSize))]
     }
 
+    /// With all grains placed, each of so many bytes.
+    func greatestLength(storedLength: UInt64) throws(ImageError) -> UInt64 {
+        let grains = plan.capacity.dividedRoundingUp(by: VMDKEncoder.grainSize)
+        let grainLength = (VMDKMarker.grainMarkerLength + storedLength).dividedRoundingUp(by: sectorSize)
+        let tables = Self.overHead + grains * grainLength + tableCount * (1 + Self.tableSize)
+        guard tables <= VMDKTables.maximumFileSectors || grains == 0 else { throw Self.tooLarge }
+        // Behind them the directory and the footer, each with its marker, and the end of the stream.
+        return (tables + 1 + directorySize + 2 + 1) * sectorSize
+    }
+
     mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError) -> UInt64 {
         handOutKnownHead(metadata: &metadata)
         try handOutOpenTable(metadata: &metadata)
-        let directoryLength = max(1, tableCount * VMDKTables.entryLength)
-        let directoryOffset = handOutMarker(
-            .grainDirectory, sectors: directoryLength.dividedRoundingUp(by: sectorSize), metadata: &metadata)
+        let directoryOffset = handOutMarker(.grainDirectory, sectors: directorySize, metadata: &metadata)
         var entries = StreamedTable<UInt32>(
             at: FileOffset(directoryOffset * sectorSize), entryCount: tableCount, freeEntry: 0, order: .little)
         for place in directory { entries.set(UInt64(place.table), to: place.sector, metadata: &metadata) }
@@ -101,9 +117,8 @@ struct VMDKStreamEncoder: Sendable {
     /// Hands out the table behind its grains; a table without a grain has no place at all.
     private mutating func handOutOpenTable(metadata: inout [MetadataSegment]) throws(ImageError) {
         guard let table = open else { return }
-        let size = VMDKTables.standardEntriesPerTable * VMDKTables.entryLength / sectorSize
-        guard nextSector + 1 + size <= VMDKTables.maximumFileSectors else { throw Self.tooLarge }
-        let sector = handOutMarker(.grainTable, sectors: size, metadata: &metadata)
+        guard nextSector + 1 + Self.tableSize <= VMDKTables.maximumFileSectors else { throw Self.tooLarge }
+        let sector = handOutMarker(.grainTable, sectors: Self.tableSize, metadata: &metadata)
         metadata.append(MetadataSegment(at: FileOffset(sector * sectorSize), table.bytes))
         directory.append(
             DirectoryEntry(

@@ -24,8 +24,9 @@ struct MeasureCommand: ParsableCommand {
     @OptionGroup var conversion: ConversionArguments
 
     @Option(
-        help: ArgumentHelp("Measure an empty disk of this size, in place of an image.", valueName: "size"))
-    var size: ByteSize?
+        help: ArgumentHelp("Measure an empty disk of this size, in place of an image.", valueName: "size"),
+        transform: Self.diskSize)
+    var size: UInt64?
 
     @Option(
         help: ArgumentHelp(
@@ -42,6 +43,24 @@ struct MeasureCommand: ParsableCommand {
 
     @Argument(help: "The image to read; '-' is standard input.", completion: .file())
     var source: String?
+
+    /// The largest disk of whole sectors: offsets in files are signed numbers of 64 bits.
+    static let largestDisk = UInt64(Int64.max) / sectorSize * sectorSize
+
+    private static func diskSize(_ text: String) throws -> UInt64 {
+        guard let size = ByteSize(argument: text) else {
+            guard text.dropLast().allSatisfy(\.isNumber), let last = text.lowercased().last,
+                "0123456789kmgtpe".contains(last)
+            else {
+                throw ValidationError("it is a number of bytes, or one with k, M, G, T, P or E (powers of 1024).")
+            }
+            throw ValidationError("no disk is larger than \(largestDisk) bytes, which is 8 EiB less a sector.")
+        }
+        guard size.bytes <= largestDisk else {
+            throw ValidationError("no disk is larger than \(largestDisk) bytes, which is 8 EiB less a sector.")
+        }
+        return size.bytes
+    }
 
     /// What `measure --output json` prints: the keys are those of `qemu-img measure`.
     struct Report: Encodable {
@@ -88,6 +107,6 @@ struct MeasureCommand: ParsableCommand {
 
     private func disk(_ work: WorkOptions) throws(ImageError) -> DiskImage {
         if let source { return try conversion.image(source, in: store, work.cancellation) }
-        return try DiskImage(BlankSource(name: "the disk", length: size?.bytes ?? 0), format: .raw)
+        return try DiskImage(BlankSource(name: "the disk", length: size ?? 0), format: .raw)
     }
 }
