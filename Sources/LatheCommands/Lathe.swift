@@ -1,4 +1,5 @@
 public import ArgumentParser
+internal import ImageModel
 internal import ImagePipeline
 
 /// The `lathe` command: one subcommand a verb.
@@ -57,7 +58,8 @@ public struct Lathe: ParsableCommand {
             Rendering.note(text)
             exit(withError: code)
         }
-        do { try Rendering.write(text + "\n") } catch {
+        do throws(ImageError) { try Rendering.write(text + "\n") } catch {
+            guard error.code != .readerGone else { exit(withError: ExitStatus.readerGone) }
             Rendering.note("lathe: \(error)")
             exit(withError: ExitStatus.failure)
         }
