@@ -15,12 +15,15 @@ struct SlotTable<ID: Hashable> {
 
     private struct Connection {
         let peer: PeerNetwork
+        /// How many came before it: of those that wait since the same moment, the first makes way.
+        let number: UInt64
         /// Since when it waits; nil where it does not.
         var waitingSince: NIODeadline?
         var isProved = false
     }
 
     private var connections: [ID: Connection] = [:]
+    private var admitted: UInt64 = 0
 
     init(limit: Int, peerLimit: Int, grace: TimeAmount) {
         self.limit = max(1, limit)
@@ -36,7 +39,7 @@ struct SlotTable<ID: Hashable> {
     mutating func admit(_ id: ID, from peer: PeerNetwork, at now: NIODeadline) -> [ID] {
         var closed: [ID] = []
         let siblings = waiting.filter { $0.peer == peer }
-        if siblings.count >= peerLimit, let oldest = siblings.min(by: { $0.since < $1.since }) {
+        if siblings.count >= peerLimit, let oldest = siblings.min(by: Self.isOlder) {
             closed.append(oldest.id)
             connections[oldest.id] = nil
         }
@@ -44,7 +47,8 @@ struct SlotTable<ID: Hashable> {
             closed.append(victim)
             connections[victim] = nil
         }
-        connections[id] = Connection(peer: peer, waitingSince: now)
+        connections[id] = Connection(peer: peer, number: admitted, waitingSince: now)
+        admitted += 1
         return closed
     }
 
@@ -69,8 +73,16 @@ struct SlotTable<ID: Hashable> {
     /// When one of them will make way for a new one, whoever that comes from; nil where none will by waiting alone.
     var nextRoom: NIODeadline? { waiting.map(\.since).min().map { $0 + grace } }
 
-    private var waiting: [(id: ID, peer: PeerNetwork, since: NIODeadline)] {
-        connections.compactMap { id, connection in connection.waitingSince.map { (id, connection.peer, $0) } }
+    private typealias Waiting = (id: ID, peer: PeerNetwork, number: UInt64, since: NIODeadline)
+
+    private var waiting: [Waiting] {
+        connections.compactMap { id, connection in
+            connection.waitingSince.map { (id, connection.peer, connection.number, $0) }
+        }
+    }
+
+    private static func isOlder(_ one: Waiting, than other: Waiting) -> Bool {
+        (one.since, one.number) < (other.since, other.number)
     }
 
     /// The oldest of the peer with the most: who opens many displaces his own.
@@ -79,6 +91,6 @@ struct SlotTable<ID: Hashable> {
         var counts: [PeerNetwork: Int] = [:]
         for connection in waiting { counts[connection.peer, default: 0] += 1 }
         let most = counts.values.max() ?? 0
-        return waiting.filter { counts[$0.peer] == most }.min { $0.since < $1.since }?.id
+        return waiting.filter { counts[$0.peer] == most }.min(by: Self.isOlder)?.id
     }
 }

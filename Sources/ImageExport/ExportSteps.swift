@@ -86,6 +86,8 @@ extension ObjectExport {
             _ = try store.put(body, to: key, ObjectAttributes(contentType: "application/json"), replacing: true)
         } catch {
             onNote("the object is there and whole, but its manifest is not; " + advice)
+            // That of the object that was replaced says what this one is not.
+            if replacing, error.code != .cancelled { try? store.delete(key) }
             throw error.imageError
         }
     }

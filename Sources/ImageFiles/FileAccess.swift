@@ -3,7 +3,7 @@ internal import Glibc
 public import ImageModel
 
 /// Who may do what with a file: its mode, its owners, and its access list (`acl(5)`).
-struct FileAccess: Sendable {
+package struct FileAccess: Sendable {
     private static let listName = "system.posix_acl_access"
     private static let greatestListLength = 64 << 10
 
@@ -13,7 +13,7 @@ struct FileAccess: Sendable {
     /// The list as the kernel keeps it; empty where the mode says all.
     private let list: [UInt8]
 
-    init(of descriptor: borrowing FileDescriptor, path: String) throws(ImageError) {
+    package init(of descriptor: borrowing FileDescriptor, path: String) throws(ImageError) {
         let status = try descriptor.status(path: path)
         let number = descriptor.number
         unsafe self.init(status) { unsafe fgetxattr(number, Self.listName, $0, $1) }
@@ -41,14 +41,13 @@ struct FileAccess: Sendable {
     /// Lets another file have the same access, as far as this process may give it; where it may not, less and never more.
     ///
     /// - Throws: `input-output`.
-    func give(to descriptor: borrowing FileDescriptor, path: String) throws(ImageError) {
-        let number = descriptor.number
+    package func give(to number: Int32, path: String) throws(ImageError) {
         // What the directory gives its new files (`default:` entries) is not what this one had.
         _ = unsafe fremovexattr(number, Self.listName)
-        var status = try descriptor.status(path: path)
+        var status = try Self.status(of: number, path)
         if (status.st_uid, status.st_gid) != (owner, group), fchown(number, owner, group) != 0 {
             _ = fchown(number, uid_t.max, group)
-            status = try descriptor.status(path: path)
+            status = try Self.status(of: number, path)
             guard status.st_gid == group else {
                 // What the group might do, another group would: it may do what all may.
                 let all = mode & 0o007
@@ -64,6 +63,12 @@ struct FileAccess: Sendable {
             unsafe fsetxattr(number, Self.listName, $0.baseAddress, $0.count, 0)
         }
         guard answer == 0 else { throw systemError("fsetxattr", errno, path: path, "its access list can't be kept") }
+    }
+
+    private static func status(of number: Int32, _ path: String) throws(ImageError) -> stat {
+        var status = stat()
+        guard unsafe fstat(number, &status) == 0 else { throw systemError("fstat", errno, path: path) }
+        return status
     }
 
     // MARK: A file with the content of another

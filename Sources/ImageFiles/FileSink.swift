@@ -157,7 +157,7 @@ public final class FileSink: ImageSink {
         // First of all: a file system that writes back at any other call would tell of it there.
         if flushes { try flush() }
         if replacing, let access = FileAccess(path: path) {
-            try access.give(to: descriptor, path: path)
+            try access.give(to: descriptor.number, path: path)
             if flushes { try flush() }
         }
         let number = FileCalls.closeACopy(of: descriptor.number, calls)

@@ -5,6 +5,7 @@ import ImagePipeline
 import LatheTestSupport
 import ObjectStorage
 import ObjectStoreConformance
+import Synchronization
 import Testing
 
 @testable import ImageExport
@@ -127,6 +128,22 @@ import Testing
         #expect(error?.message.contains("too long") == true)
         #expect(store.keys.isEmpty)
         #expect(store.uploadCount == 0)
+    }
+
+    /// The new object is there by then: what the old one's manifest says is not so any more.
+    @Test func aManifestThatCantBePutLeavesNoneOfTheOldObject() throws {
+        let isFull = Mutex(false)
+        let store = MemoryStore(before: { (call, _) throws(StoreError) in
+            if call == .put("disk.img.manifest.json"), isFull.withLock({ $0 }) {
+                throw StoreError(.noSpace, "the disk is full")
+            }
+        })
+        _ = try ExportCase(variant: .named("raw"), content: [1, 2, 3]).export(to: store).run()
+        isFull.withLock { $0 = true }
+        let export = ExportCase(variant: .named("raw"), content: Self.content)
+        #expect(throws: ImageError.self) { try export.export(to: store, replacing: true).run() }
+        #expect(store.keys == ["disk.img"])
+        expectSame(store.bytes(of: "disk.img"), try export.expected().bytes)
     }
 
     @Test func aStoreThatGivesUpLeavesNothing() throws {

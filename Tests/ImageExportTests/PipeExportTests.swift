@@ -25,6 +25,8 @@ import Testing
     func theObjectIsThatOfTheSameDiskInAFile(variant: OutputVariant, length: Int) throws {
         for (zeros, partLength) in [(0, 1 << 20), (1 << 20, 1 << 20), (700_000, 100 << 10)] {
             let content = SampleDisk.mixed(length: length, seed: UInt64(length)) + [UInt8](repeating: 0, count: zeros)
+            // An empty pipe is refused.
+            guard !content.isEmpty else { continue }
             var export = ExportCase(variant: variant, content: content, partLength: UInt64(partLength))
             let fromFile = MemoryStore()
             let expected = try export.export(to: fromFile).run()

@@ -59,7 +59,10 @@ import Testing
     {
         let image = try Self.smallImage(format, options)
         let step = max(509, image.memory.length / 800 | 1)
-        for length in stride(from: 0, to: image.memory.length, by: Int(step)) {
+        // The zeros that fill up the last sector of a packed qcow2 say nothing.
+        let last = try image.memory.read(FileRange(max(512, image.memory.length) - 512, length: 512)).reversed()
+        let padding = options["compress"] == "on" ? last.prefix { $0 == 0 }.count : 0
+        for length in stride(from: 0, to: image.memory.length - UInt64(padding), by: Int(step)) {
             var cut = image
             cut.memory.truncate(to: length)
             Self.readAll(cut.memory, format)

@@ -43,6 +43,21 @@ import Testing
         #expect(try own.bucket.open(ObjectKey("new")).summary.crc64 == nil)
     }
 
+    @Test func anObjectThatIsReplacedKeepsItsAccess() throws {
+        let own = try OwnStore()
+        let key = try ObjectKey("private.raw")
+        _ = try own.bucket.put(ObjectBody([1]), to: key, ObjectAttributes(), replacing: false)
+        #expect(unsafe chmod(own.file("private.raw"), 0o600) == 0)
+        _ = try own.bucket.put(ObjectBody([2]), to: key, ObjectAttributes(), replacing: true)
+        let upload = try own.bucket.initiate(key, ObjectAttributes(), partLength: 1, replacing: true)
+        let part = try own.bucket.upload(ObjectBody([3]), asPart: 1, of: upload)
+        var status = stat()
+        #expect(unsafe stat(own.file("private.raw"), &status) == 0 && status.st_mode & 0o777 == 0o600)
+        _ = try own.bucket.complete(upload, parts: [part], replacing: true)
+        #expect(unsafe stat(own.file("private.raw"), &status) == 0 && status.st_mode & 0o777 == 0o600)
+        #expect(try own.bucket.get(key, range: 0..<1, tag: nil) == [3])
+    }
+
     @Test func anObjectThatSomebodyWroteToIsAnother() throws {
         let own = try OwnStore()
         let attributes = ObjectAttributes(userMetadata: ["of": "the old bytes"])

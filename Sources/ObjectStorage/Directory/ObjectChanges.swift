@@ -1,4 +1,6 @@
 internal import Glibc
+internal import ImageFiles
+internal import ImageModel
 
 /// The changes of an object's file and record, which are made one at a time for each key.
 ///
@@ -45,6 +47,7 @@ extension BucketRoom {
         return try whileKept { () throws(StoreError) in
             try change(key) { (records, standing) throws(StoreError) in
                 if standing != nil, !replacing { throw objectExists(key) }
+                if let standing { try keepAccess(of: standing, named: path.file, for: file, key) }
                 // When it was made is when it appears.
                 guard futimens(file, nil) == 0 else { throw storeError("futimens", errno, path: name(of: key)) }
                 let status = try fileStatus(file, path: name(of: key))
@@ -59,6 +62,17 @@ extension BucketRoom {
                 if let standing { try? records.remove(self.recordName(key, standing.identity)) }
                 return record.summary(status)
             }
+        }
+    }
+
+    /// Lets the file that takes an object's place be read and written by those who could before.
+    private func keepAccess(of standing: Standing, named name: String, for file: Int32, _ key: ObjectKey)
+        throws(StoreError)
+    {
+        guard let old = try standing.folder.open(name, O_RDONLY) else { return }
+        let path = self.name(of: key)
+        do throws(ImageError) { try FileAccess(of: old, path: path).give(to: file, path: path) } catch {
+            throw StoreError(.inputOutput, error.message, operation: path)
         }
     }
 
