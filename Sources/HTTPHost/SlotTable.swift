@@ -39,7 +39,7 @@ struct SlotTable<ID: Hashable> {
     mutating func admit(_ id: ID, from peer: PeerNetwork, at now: NIODeadline) -> [ID] {
         var closed: [ID] = []
         let siblings = waiting.filter { $0.peer == peer }
-        if siblings.count >= peerLimit, let oldest = siblings.min(by: Self.isOlder) {
+        if siblings.count >= peerLimit, let oldest = Self.oldest(siblings) {
             closed.append(oldest.id)
             connections[oldest.id] = nil
         }
@@ -81,8 +81,15 @@ struct SlotTable<ID: Hashable> {
         }
     }
 
-    private static func isOlder(_ one: Waiting, than other: Waiting) -> Bool {
-        (one.since, one.number) < (other.since, other.number)
+    private static func oldest(_ waiting: [Waiting]) -> Waiting? {
+        var oldest: Waiting?
+        for connection in waiting {
+            guard let known = oldest, (known.since, known.number) <= (connection.since, connection.number) else {
+                oldest = connection
+                continue
+            }
+        }
+        return oldest
     }
 
     /// The oldest of the peer with the most: who opens many displaces his own.
@@ -91,6 +98,6 @@ struct SlotTable<ID: Hashable> {
         var counts: [PeerNetwork: Int] = [:]
         for connection in waiting { counts[connection.peer, default: 0] += 1 }
         let most = counts.values.max() ?? 0
-        return waiting.filter { counts[$0.peer] == most }.min(by: Self.isOlder)?.id
+        return Self.oldest(waiting.filter { counts[$0.peer] == most })?.id
     }
 }

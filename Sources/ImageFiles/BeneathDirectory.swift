@@ -54,6 +54,10 @@ public struct BeneathDirectory: ReferencedFiles {
         return try openFile(relative)
     }
 
+    public func nameInUTF8(of name: String, in encoding: String) -> String? {
+        NameEncoding.utf8(name, from: encoding)
+    }
+
     private func refusal(_ name: String, endsAt end: String, _ image: String) -> ImageError {
         ImageError(
             .externalReference,

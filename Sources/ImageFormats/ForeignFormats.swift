@@ -111,7 +111,9 @@ struct ForeignFormat: Hashable, Sendable {
         return mark == [0x31, 0x41, 0x59, 0x26, 0x53, 0x59] || mark == [0x17, 0x72, 0x45, 0x38, 0x50, 0x90]
     }
 
-    /// A file of LZMA alone has no magic. As `xz` does, only usual properties are believed: `lc=3, lp=0, pb=2`, a dictionary of
+    /// A file of LZMA alone has no magic.
+    ///
+    /// As `xz` does, only usual properties are believed: `lc=3, lp=0, pb=2`, a dictionary of
     /// 2^n or 2^n + 2^(n-1) bytes, a length that is not known or below 256 GiB; and the first byte of the range coder is 0.
     ///
     /// Source: XZ Utils, `doc/lzma-file-format.txt`.

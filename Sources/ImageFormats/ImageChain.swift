@@ -69,12 +69,18 @@ enum ImageChain {
 extension ReferencedFiles {
     /// Opens a file that an image names, with what it is for in the error where it may not be.
     ///
-    /// - Parameter purpose: a sentence of what the image has in it: `this qcow2 image has its content in a data file`.
-    func open(_ name: String, because purpose: String, namedBy image: any ImageSource) throws(ImageError)
-        -> any ImageSource
-    {
+    /// - Parameters:
+    ///   - encoding: in which the image may have the name, where it says one: then a file of that name in UTF-8 will do, if there is
+    ///     none of the very bytes.
+    ///   - purpose: a sentence of what the image has in it: `this qcow2 image has its content in a data file`.
+    func open(
+        _ name: String, in encoding: String? = nil, because purpose: String, namedBy image: any ImageSource
+    ) throws(ImageError) -> any ImageSource {
         do throws(ImageError) {
-            return try open(name, namedBy: image.name)
+            do throws(ImageError) { return try open(name, namedBy: image.name) } catch {
+                guard error.isMissing, let encoding, let other = nameInUTF8(of: name, in: encoding) else { throw error }
+                return try open(other, namedBy: image.name)
+            }
         } catch {
             throw error.explained(purpose)
         }

@@ -20,6 +20,10 @@ public struct ListedFiles: ReferencedFiles {
         return try folder.open(name, namedBy: image)
     }
 
+    public func nameInUTF8(of name: String, in encoding: String) -> String? {
+        folder.nameInUTF8(of: name, in: encoding)
+    }
+
     public func search(
         ending: String, beside image: String, _ isWanted: (any ImageSource) throws(ImageError) -> Bool
     ) throws(ImageError) -> [any ImageSource] { [] }

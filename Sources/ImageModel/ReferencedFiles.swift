@@ -10,6 +10,18 @@ public protocol ReferencedFiles: Sendable {
     /// - Throws: `external-reference` where the file may not be opened; `input-output` where it can't be.
     func open(_ name: String, namedBy image: String) throws(ImageError) -> any ImageSource
 
+    /// The name in UTF-8 of a file that an image names in another encoding, as the machine had that it was made on.
+    ///
+    /// - Parameters:
+    ///   - name: as `PathText` has its bytes.
+    ///   - encoding: as the image calls it.
+    /// - Returns: nil where that is the name itself, or can't be told.
+    func nameInUTF8(of name: String, in encoding: String) -> String?
+
+    /// What a file is of which the image that names it does not say the format: a name of a format, which the user gave; nil where
+    /// the content must show it.
+    var undeclaredFormat: String? { get }
+
     /// Looks for files of which an image says only what is in them, beside the image and nowhere deeper.
     ///
     /// - Parameters:
@@ -20,6 +32,36 @@ public protocol ReferencedFiles: Sendable {
     func search(
         ending: String, beside image: String, _ isWanted: (any ImageSource) throws(ImageError) -> Bool
     ) throws(ImageError) -> [any ImageSource]
+}
+
+extension ReferencedFiles {
+    public func nameInUTF8(of name: String, in encoding: String) -> String? { nil }
+    public var undeclaredFormat: String? { nil }
+}
+
+/// The same files, with the user's word for the format of those whose image does not say it.
+public struct FilesOfFormat: ReferencedFiles {
+    private let files: any ReferencedFiles
+    public let undeclaredFormat: String?
+
+    public init(_ files: any ReferencedFiles, undeclared format: String) {
+        self.files = files
+        undeclaredFormat = format
+    }
+
+    public func open(_ name: String, namedBy image: String) throws(ImageError) -> any ImageSource {
+        try files.open(name, namedBy: image)
+    }
+
+    public func nameInUTF8(of name: String, in encoding: String) -> String? {
+        files.nameInUTF8(of: name, in: encoding)
+    }
+
+    public func search(
+        ending: String, beside image: String, _ isWanted: (any ImageSource) throws(ImageError) -> Bool
+    ) throws(ImageError) -> [any ImageSource] {
+        try files.search(ending: ending, beside: image, isWanted)
+    }
 }
 
 /// Opens nothing.

@@ -1,3 +1,4 @@
+internal import ImageFiles
 public import ImageModel
 
 /// Opens the files that images name as objects of one bucket beneath one folder of keys, which the user named.
@@ -34,6 +35,10 @@ public struct BeneathPrefix: ReferencedFiles {
                     + "that holds it", path: image)
         }
         return try source(key, namedBy: image)
+    }
+
+    public func nameInUTF8(of name: String, in encoding: String) -> String? {
+        NameEncoding.utf8(name, from: encoding)
     }
 
     public func search(

@@ -1,3 +1,5 @@
+internal import ImageModel
+
 /// What policies of both kinds have in common (RAM, "Policy structure and syntax"): a version, and statements of which each allows
 /// or denies.
 struct PolicyStatements {
@@ -8,7 +10,7 @@ struct PolicyStatements {
 
     /// - Throws: `invalid`: what is not understood is refused when a policy is stored, since ignoring it would grant too much.
     init(json text: String, members: Set<String>) throws(StateError) {
-        guard case .object(let document) = try JSONReader.read(text, .policy) else {
+        guard case .object(let document) = try JSONReader.document(text, .policy) else {
             throw StateError(.invalid, "a policy is an object with Version and Statement")
         }
         var found: [String: DocumentValue] = [:]

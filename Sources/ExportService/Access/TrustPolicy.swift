@@ -1,3 +1,5 @@
+internal import ImageModel
+
 /// Who may assume a role.
 package struct TrustPolicy: Hashable, Sendable {
     /// Who asks to assume it.

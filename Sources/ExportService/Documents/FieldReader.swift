@@ -1,3 +1,5 @@
+internal import ImageModel
+
 /// Takes fields out of an object of a document, and tells what is left over.
 ///
 /// An error names the field by its path, as `accounts[0].keys[1].id`.

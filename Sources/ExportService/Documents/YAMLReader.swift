@@ -1,3 +1,4 @@
+internal import ImageModel
 internal import Yams
 
 /// Reads the YAML that configuration files are written in.

@@ -1,3 +1,5 @@
+internal import ImageModel
+
 /// Takes the parts of a configuration file out of its document.
 struct ConfigurationFields {
     let directory: String

@@ -1,3 +1,5 @@
+internal import ImageModel
+
 /// What a configuration file says that there must be.
 ///
 /// Nothing is removed by being left out, and a field that is left out changes nothing, but for the policies of a role that are
@@ -92,7 +94,7 @@ package struct ServiceConfiguration: Hashable, Sendable {
     ) throws(StateError) {
         let isJSON = text.first { !$0.isWhitespace } == "{"
         let document =
-            isJSON ? try JSONReader.read(text, .configuration) : try YAMLReader.read(text, .configuration)
+            isJSON ? try JSONReader.document(text, .configuration) : try YAMLReader.read(text, .configuration)
         // A file in which nothing stands says nothing.
         var reader = try FieldReader(document == .null ? .object([]) : document, path: "")
         let parser = ConfigurationFields(directory: directory)

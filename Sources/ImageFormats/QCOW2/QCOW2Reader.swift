@@ -48,7 +48,11 @@ public struct QCOW2Reader: ImageReader {
         let reader = try Self(source, snapshot: snapshot, dataFile: nil)
         guard let name = reader.names.dataFile else { return OpenedImage(reader: reader, source: source) }
         let purpose = "this qcow2 image keeps its content in an external data file"
-        let file = try references.open(name, because: purpose, namedBy: source)
+        let path: String
+        do throws(ImageError) { path = try QCOW2BackingName(name, in: source.name).path } catch {
+            throw error.explained(purpose)
+        }
+        let file = try references.open(path, because: purpose, namedBy: source)
         if let own = source.identity, let identity = file.identity, own.isSameFile(as: identity) {
             throw ImageError(
                 .corrupt, "the qcow2 image says that it is its own data file; tables can't be content",

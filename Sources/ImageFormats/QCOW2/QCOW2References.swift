@@ -61,13 +61,29 @@ extension QCOW2Reader {
     {
         guard let name = try header.backingFileName(in: source) else { return nil }
         let purpose = "this qcow2 image has only what differs from a backing file"
-        let declared = try header.backingFormat(in: source)
-        let format = try declared.map { (declared) throws(ImageError) in
-            try Self.format(declared, of: name, in: source)
+        let backing: QCOW2BackingName
+        do throws(ImageError) { backing = try QCOW2BackingName(name, in: source.name) } catch {
+            throw error.explained(purpose)
         }
-        let parent = try references.open(name, because: purpose, namedBy: source)
+        let declared = try declaredFormat(backing, in: source) ?? references.undeclaredFormat
+        let format = try declared.map { (declared) throws(ImageError) in
+            try Self.format(declared, of: backing.path, in: source)
+        }
+        let parent = try references.open(backing.path, because: purpose, namedBy: source)
         if let format { return ParentImage(source: parent, format: format) }
-        return ParentImage(source: parent, format: try Self.detect(parent, named: name, by: source))
+        return ParentImage(source: parent, format: try Self.detect(parent, named: backing.path, by: source))
+    }
+
+    /// The format that the image gives its backing file, in its header or in the name itself.
+    ///
+    /// - Throws: `corrupt` where it gives two.
+    private func declaredFormat(_ backing: QCOW2BackingName, in source: any ImageSource) throws(ImageError) -> String? {
+        guard let declared = try header.backingFormat(in: source) else { return backing.format }
+        guard let named = backing.format, named != declared else { return declared }
+        throw ImageError(
+            .corrupt,
+            "the qcow2 image says that its backing file is of the format '\(ReferencedName.shown(declared))', and in the file's name "
+                + "that it is of '\(ReferencedName.shown(named))'; which one holds can't be told", path: source.name)
     }
 
     private static func detect(_ parent: any ImageSource, named name: String, by source: any ImageSource)
@@ -84,7 +100,8 @@ extension QCOW2Reader {
         throw ImageError(
             .ambiguousFormat,
             "the qcow2 image does not say in which format its backing file is, and the file does not show it without a "
-                + "doubt; 'qemu-img rebase -u -F FORMAT -b …' writes it into the image", path: source.name, cause: doubt
+                + "doubt; say it with '--backing-format', or write it into the image ('qemu-img rebase -u -F FORMAT -b …')",
+            path: source.name, cause: doubt
         )
     }
 

@@ -32,7 +32,9 @@ public enum VMDKChecker: ImageChecker {
         let indices = VMDKExtents.fileIndices(descriptor)
         var seen: Set<Int> = []
         for line in descriptor.extents where line.hasTables {
-            guard let index = indices[line.fileName], index < files.count, seen.insert(index).inserted else { continue }
+            guard let index = indices[PathText.bytes(of: line.fileName)], index < files.count,
+                seen.insert(index).inserted
+            else { continue }
             report.add(check(files[index]), of: files[index].name)
         }
         return report

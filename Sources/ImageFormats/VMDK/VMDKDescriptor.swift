@@ -10,6 +10,8 @@ struct VMDKDescriptor: Hashable, Sendable {
     static let noParent: UInt32 = 0xFFFF_FFFF
     /// What a file that is a descriptor begins with, as programs write it.
     static let firstLine = "# Disk DescriptorFile"
+    /// U+FEFF in UTF-8, which editors of Windows put in front of a text.
+    private static let byteOrderMark: [UInt8] = [0xEF, 0xBB, 0xBF]
 
     /// `version`; nil where the line is missing.
     var version: String?
@@ -18,6 +20,8 @@ struct VMDKDescriptor: Hashable, Sendable {
     /// `parentCID`.
     var parentContentID: UInt32
     var createType: String
+    /// `encoding`: that of the names on the machine that wrote it, as in `windows-1252`; nil where the line is missing.
+    var encoding: String?
     /// `parentFileNameHint`; nil where it is missing or empty.
     var parentName: String?
     var extents: [VMDKExtentLine]
@@ -44,6 +48,7 @@ extension VMDKDescriptor {
     /// Whether the first bytes of a file are those of a descriptor: its first line, or `version=` as the first that is neither
     /// empty nor a comment.
     static func begins(_ head: [UInt8]) -> Bool {
+        let head = withoutMark(head[...])
         if head.starts(with: firstLine.utf8) { return true }
         for line in head.split(separator: UInt8(ascii: "\n")).map(trimmed) {
             guard let first = line.first, first != UInt8(ascii: "#") else { continue }
@@ -51,6 +56,10 @@ extension VMDKDescriptor {
             return text(trimmed(line[..<equals])).lowercased() == "version"
         }
         return false
+    }
+
+    private static func withoutMark(_ bytes: ArraySlice<UInt8>) -> ArraySlice<UInt8> {
+        bytes.starts(with: byteOrderMark) ? bytes.dropFirst(byteOrderMark.count) : bytes
     }
 
     /// Reads the descriptor that a header has in front.
@@ -85,7 +94,8 @@ extension VMDKDescriptor {
         func limit(_ what: String) -> ImageError {
             ImageError(.limitExceeded, "the VMDK descriptor has more than \(what)", path: path, offset: offset)
         }
-        let lines = bytes.split(separator: UInt8(ascii: "\n"), maxSplits: ImageLimits.VMDK.descriptorLines)
+        let lines = Self.withoutMark(bytes).split(
+            separator: UInt8(ascii: "\n"), maxSplits: ImageLimits.VMDK.descriptorLines)
         guard lines.count <= ImageLimits.VMDK.descriptorLines else {
             throw limit("\(ImageLimits.VMDK.descriptorLines) lines")
         }
@@ -127,6 +137,7 @@ extension VMDKDescriptor {
             throw damage("the VMDK descriptor has no line 'parentCID=' with a hexadecimal number")
         }
         self.version = fields["version"]
+        encoding = fields["encoding"].flatMap { $0.isEmpty ? nil : $0 }
         self.createType = createType
         self.contentID = contentID
         parentContentID = parent

@@ -61,8 +61,9 @@ struct VMDKExtents: Sendable {
     {
         var members: [any ImageSource] = [image]
         let indices = Self.fileIndices(descriptor)
-        for line in descriptor.extents where line.kind != .zero && indices[line.fileName] == members.count {
-            members.append(try Self.file(line, of: image, references))
+        for line in descriptor.extents
+        where line.kind != .zero && indices[PathText.bytes(of: line.fileName)] == members.count {
+            members.append(try Self.file(line, in: descriptor.encoding, of: image, references))
         }
         source = try JoinedSource(members)
         var extents: [VMDKExtent] = []
@@ -71,7 +72,7 @@ struct VMDKExtents: Sendable {
             let range = GuestRange(start, length: line.size * sectorSize)
             start += range.length
             if range.isEmpty { continue }
-            let index = indices[line.fileName] ?? 0
+            let index = indices[PathText.bytes(of: line.fileName)] ?? 0
             let content = try Self.content(line, members[index], source.range(of: index))
             extents.append(VMDKExtent(range: range, content: content))
         }
@@ -79,19 +80,22 @@ struct VMDKExtents: Sendable {
     }
 
     /// Which of the files a name stands for: 0 is the descriptor itself, then come the names in their order, each once.
-    static func fileIndices(_ descriptor: VMDKDescriptor) -> [String: Int] {
-        var indices: [String: Int] = [:]
-        for line in descriptor.extents where line.kind != .zero && indices[line.fileName] == nil {
-            indices[line.fileName] = indices.count + 1
+    ///
+    /// By their bytes, since texts may be equal that are names of two files.
+    static func fileIndices(_ descriptor: VMDKDescriptor) -> [[UInt8]: Int] {
+        var indices: [[UInt8]: Int] = [:]
+        for line in descriptor.extents where line.kind != .zero && indices[PathText.bytes(of: line.fileName)] == nil {
+            indices[PathText.bytes(of: line.fileName)] = indices.count + 1
         }
         return indices
     }
 
     private static func file(
-        _ line: VMDKExtentLine, of image: any ImageSource, _ references: any ReferencedFiles
+        _ line: VMDKExtentLine, in encoding: String?, of image: any ImageSource, _ references: any ReferencedFiles
     ) throws(ImageError) -> any ImageSource {
         let file = try references.open(
-            line.fileName, because: "this VMDK is a descriptor of a disk that is in other files", namedBy: image)
+            line.fileName, in: encoding, because: "this VMDK is a descriptor of a disk that is in other files",
+            namedBy: image)
         if let own = image.identity, let identity = file.identity, own.isSameFile(as: identity) {
             throw ImageError(
                 .corrupt, "the VMDK descriptor says that it is its own extent '\(line.fileName)'; it is no content",

@@ -6,6 +6,7 @@ import ImageModel
 struct VMDKParent: Sendable {
     let contentID: UInt32
     let name: String
+    let encoding: String?
 
     /// - Returns: nil for a disk that is whole by itself.
     /// - Throws: `external-reference` where the descriptor has a parent and does not say which file that is.
@@ -20,6 +21,7 @@ struct VMDKParent: Sendable {
         }
         contentID = descriptor.parentContentID
         self.name = name
+        encoding = descriptor.encoding
     }
 
     /// Opens the parent, and sees that it has the content that the link was made over.
@@ -28,7 +30,7 @@ struct VMDKParent: Sendable {
     ///   written to since; `corrupt` where it is no VMDK.
     func open(_ references: any ReferencedFiles, for image: any ImageSource) throws(ImageError) -> any ImageSource {
         let purpose = "this VMDK is a link of a chain whose content is partly in a parent file"
-        let parent = try references.open(name, because: purpose, namedBy: image)
+        let parent = try references.open(name, in: encoding, because: purpose, namedBy: image)
         guard let found = try VMDKFile(source: parent).descriptor else {
             throw ImageError(
                 .mismatch,

@@ -79,8 +79,14 @@ extension StoreArguments {
         -> any ReferencedFiles
     {
         guard let allowed = references.allowBacking else { return NoReferencedFiles() }
-        guard let folder = try StoreLocation.folder(allowed) else { return try BeneathDirectory(path: allowed) }
-        return BeneathPrefix(folder.prefix, in: try open(folder.bucket, cancellation: cancellation))
+        let files: any ReferencedFiles =
+            if let folder = try StoreLocation.folder(allowed) {
+                BeneathPrefix(folder.prefix, in: try open(folder.bucket, cancellation: cancellation))
+            } else {
+                try BeneathDirectory(path: allowed)
+            }
+        guard let format = references.backingFormat else { return files }
+        return FilesOfFormat(files, undeclared: format.rawValue)
     }
 
     /// What opens the files beside an image, or the objects beside one in a store.
@@ -101,6 +107,17 @@ struct ReferenceArguments: ParsableArguments {
                 + "looked for where the image is. Without it, nothing that an image names is opened.", valueName: "dir"),
         completion: .directory)
     var allowBacking: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "With --allow-backing: the format of backing files of which the image does not say it.", valueName: "fmt"))
+    var backingFormat: ImageFormat?
+
+    func validate() throws {
+        if backingFormat != nil, allowBacking == nil {
+            throw ValidationError("--backing-format is of what --allow-backing opens: give both.")
+        }
+    }
 }
 
 /// What every verb takes that reads one disk, in whatever state of it.

@@ -1,16 +1,15 @@
 /// Reads JSON as RFC 8259 has it, and nothing besides: no comment, no name twice in an object, no document that is too large.
 ///
 /// A policy in which `Effect` stands twice would mean one thing to one reader and another to the next.
-struct JSONReader {
+package struct JSONReader {
     private let bytes: [UInt8]
     private let limits: DocumentLimits
     private var place = 0
     private var valueCount = 0
 
-    /// - Throws: `invalid`, with the line and the column.
-    static func read(_ text: String, _ limits: DocumentLimits) throws(StateError) -> DocumentValue {
+    package static func read(_ text: String, _ limits: DocumentLimits) throws(JSONFailure) -> DocumentValue {
         guard text.utf8.count <= limits.bytes else {
-            throw StateError(.invalid, "the document has \(text.utf8.count) bytes; at most \(limits.bytes) are read")
+            throw JSONFailure("the document has \(text.utf8.count) bytes; at most \(limits.bytes) are read")
         }
         var reader = JSONReader(bytes: Array(text.utf8), limits: limits)
         let value = try reader.value(depth: 0)
@@ -24,7 +23,7 @@ struct JSONReader {
         self.limits = limits
     }
 
-    private mutating func value(depth: Int) throws(StateError) -> DocumentValue {
+    private mutating func value(depth: Int) throws(JSONFailure) -> DocumentValue {
         skipSpace()
         valueCount += 1
         guard valueCount <= limits.values else { throw failure("there are more than \(limits.values) values") }
@@ -37,7 +36,7 @@ struct JSONReader {
         }
     }
 
-    private mutating func object(depth: Int) throws(StateError) -> DocumentValue {
+    private mutating func object(depth: Int) throws(JSONFailure) -> DocumentValue {
         try requireDepth(depth)
         var members: [DocumentValue.Member] = []
         var names: Set<String> = []
@@ -58,7 +57,7 @@ struct JSONReader {
         return .object(members)
     }
 
-    private mutating func list(depth: Int) throws(StateError) -> DocumentValue {
+    private mutating func list(depth: Int) throws(JSONFailure) -> DocumentValue {
         try requireDepth(depth)
         var values: [DocumentValue] = []
         place += 1
@@ -72,13 +71,13 @@ struct JSONReader {
         return .list(values)
     }
 
-    private func requireDepth(_ depth: Int) throws(StateError) {
+    private func requireDepth(_ depth: Int) throws(JSONFailure) {
         guard depth <= limits.depth else {
             throw failure("more than \(limits.depth) lists and objects stand in each other")
         }
     }
 
-    private mutating func word() throws(StateError) -> DocumentValue {
+    private mutating func word() throws(JSONFailure) -> DocumentValue {
         for (text, value) in [("true", DocumentValue.flag(true)), ("false", .flag(false)), ("null", .null)]
         where bytes[place...].starts(with: text.utf8) {
             place += text.utf8.count
@@ -87,7 +86,7 @@ struct JSONReader {
         throw failure(place < bytes.count ? "no value begins like this" : "the document ends too early")
     }
 
-    private mutating func number() throws(StateError) -> DocumentValue {
+    private mutating func number() throws(JSONFailure) -> DocumentValue {
         let start = place
         _ = take("-")
         if !take("0") { try digits() }
@@ -99,7 +98,7 @@ struct JSONReader {
         return .number(String(decoding: bytes[start..<place], as: UTF8.self))
     }
 
-    private mutating func digits() throws(StateError) {
+    private mutating func digits() throws(JSONFailure) {
         let start = place
         while let next, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(next) { place += 1 }
         guard place > start else { throw failure("a digit is missing") }
@@ -107,7 +106,7 @@ struct JSONReader {
 
     // MARK: Texts
 
-    private mutating func string() throws(StateError) -> String {
+    private mutating func string() throws(JSONFailure) -> String {
         place += 1
         var text: [UInt8] = []
         while let byte = next {
@@ -122,7 +121,7 @@ struct JSONReader {
         throw failure("a text does not end")
     }
 
-    private mutating func escaped() throws(StateError) -> String {
+    private mutating func escaped() throws(JSONFailure) -> String {
         guard let byte = next else { throw failure("a text does not end") }
         place += 1
         switch byte {
@@ -138,7 +137,7 @@ struct JSONReader {
     }
 
     /// A scalar in four hexadecimal digits, or in a pair of surrogates.
-    private mutating func escapedScalar() throws(StateError) -> String {
+    private mutating func escapedScalar() throws(JSONFailure) -> String {
         var code = try hexadecimal()
         if (0xd800..<0xdc00).contains(code), take("\\"), take("u") {
             let low = try hexadecimal()
@@ -149,7 +148,7 @@ struct JSONReader {
         return String(Character(scalar))
     }
 
-    private mutating func hexadecimal() throws(StateError) -> UInt32 {
+    private mutating func hexadecimal() throws(JSONFailure) -> UInt32 {
         guard bytes.count - place >= 4,
             let digits = Optional(String(decoding: bytes[place..<place + 4], as: UTF8.self)),
             digits.allSatisfy(\.isHexDigit), let code = UInt32(digits, radix: 16)
@@ -172,10 +171,17 @@ struct JSONReader {
         while let next, [0x20, 0x09, 0x0a, 0x0d].contains(next) { place += 1 }
     }
 
-    private func failure(_ what: String) -> StateError {
+    private func failure(_ what: String) -> JSONFailure {
         let before = bytes[..<min(place, bytes.count)]
         let line = before.count { $0 == 0x0a } + 1
         let column = before.count - (before.lastIndex(of: 0x0a).map { $0 + 1 } ?? 0) + 1
-        return StateError(.invalid, "this is no JSON that can be read: \(what) (line \(line), column \(column))")
+        return JSONFailure("this is no JSON that can be read: \(what) (line \(line), column \(column))")
     }
+}
+
+/// Why a text is no JSON, with the line and the column.
+package struct JSONFailure: Error {
+    package var message: String
+
+    init(_ message: String) { self.message = message }
 }

@@ -1,5 +1,5 @@
-/// What a JSON or YAML document holds: policies, and the configuration file.
-indirect enum DocumentValue: Hashable, Sendable {
+/// What a JSON or YAML document holds: policies, the configuration file, names of backing files.
+package indirect enum DocumentValue: Hashable, Sendable {
     case null
     case flag(Bool)
     /// As it is written.
@@ -9,13 +9,18 @@ indirect enum DocumentValue: Hashable, Sendable {
     /// In the order of the document; no name comes twice.
     case object([Member])
 
-    struct Member: Hashable, Sendable {
-        var name: String
-        var value: DocumentValue
+    package struct Member: Hashable, Sendable {
+        package var name: String
+        package var value: DocumentValue
+
+        package init(name: String, value: DocumentValue) {
+            self.name = name
+            self.value = value
+        }
     }
 
     /// What an error calls it.
-    var kind: String {
+    package var kind: String {
         switch self {
         case .null: "nothing"
         case .flag: "true or false"
@@ -27,7 +32,7 @@ indirect enum DocumentValue: Hashable, Sendable {
     }
 
     /// The same value as JSON, without white space.
-    var json: String {
+    package var json: String {
         switch self {
         case .null: "null"
         case .flag(let flag): flag ? "true" : "false"
@@ -57,14 +62,16 @@ indirect enum DocumentValue: Hashable, Sendable {
 }
 
 /// How large a document may be before it is not looked at any further.
-struct DocumentLimits: Sendable {
-    var bytes: Int
+package struct DocumentLimits: Sendable {
+    package var bytes: Int
     /// How many lists and objects may stand in each other.
-    var depth: Int
+    package var depth: Int
     /// How many values there may be, those within others counted too.
-    var values: Int
+    package var values: Int
 
-    /// A RAM policy (RAM, "Limits": 6,144 characters).
-    static let policy = DocumentLimits(bytes: 6144, depth: 6, values: 2000)
-    static let configuration = DocumentLimits(bytes: 4 << 20, depth: 12, values: 200_000)
+    package init(bytes: Int, depth: Int, values: Int) {
+        self.bytes = bytes
+        self.depth = depth
+        self.values = values
+    }
 }
