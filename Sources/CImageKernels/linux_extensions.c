@@ -57,6 +57,17 @@ int lathe_lock_range(int descriptor, int64_t offset, int64_t length, _Bool locke
     return fcntl(descriptor, F_OFD_SETLK, &lock);
 }
 
+int lathe_share_range(int descriptor, int64_t offset, int64_t length) {
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = offset, .l_len = length};
+    return fcntl(descriptor, F_OFD_SETLK, &lock);
+}
+
+int lathe_is_range_locked(int descriptor, int64_t offset, int64_t length) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = offset, .l_len = length};
+    if (fcntl(descriptor, F_OFD_GETLK, &lock) != 0) return -1;
+    return lock.l_type != F_UNLCK;
+}
+
 int lathe_memory_file(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
 
 _Bool lathe_is_on_tmpfs(int descriptor) {

@@ -15,12 +15,18 @@ public struct BeneathDirectory: ReferencedFiles {
     /// As the user named it.
     private let path: String
     private let directory: OpenDirectory
+    private let sharing: FileSharing
 
     /// - Throws: `input-output` where it can't be opened, or is not a directory.
-    public init(path: String) throws(ImageError) { try self.init(path: path, openBeneath: OpenDirectory.kernel) }
+    public init(path: String, sharing: FileSharing = .readers) throws(ImageError) {
+        try self.init(path: path, sharing: sharing, openBeneath: OpenDirectory.kernel)
+    }
 
     /// - Parameter openBeneath: stands for `openat2(2)` in tests.
-    init(path: String, openBeneath: @escaping OpenDirectory.OpenBeneath) throws(ImageError) {
+    init(
+        path: String, sharing: FileSharing = .readers, openBeneath: @escaping OpenDirectory.OpenBeneath
+    ) throws(ImageError) {
+        self.sharing = sharing
         self.path = path
         directory = OpenDirectory(
             try FileDescriptor(path: path, flags: O_RDONLY | O_DIRECTORY), openBeneath: openBeneath)
@@ -29,8 +35,8 @@ public struct BeneathDirectory: ReferencedFiles {
     /// The directory that an image is in, where a link to it leads.
     ///
     /// - Parameter image: the path of a file.
-    public init(of image: String) throws(ImageError) {
-        try self.init(path: PathText.directory(of: Self.realPath(image)))
+    public init(of image: String, sharing: FileSharing = .readers) throws(ImageError) {
+        try self.init(path: PathText.directory(of: Self.realPath(image)), sharing: sharing)
     }
 
     /// Where a path leads when all links are followed; the path itself where that can't be found out.
@@ -134,7 +140,7 @@ public struct BeneathDirectory: ReferencedFiles {
                 "an image names this, which is not a regular file; nothing else is opened for an image",
                 path: name)
         }
-        return try FileSource(descriptor, name: name, mapped: true)
+        return try FileSource(descriptor, name: name, mapped: true, sharing: sharing, lock: .taken)
     }
 
     /// The names in a directory beneath the allowed one, in order.

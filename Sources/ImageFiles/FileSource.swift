@@ -22,14 +22,18 @@ public final class FileSource: ImageSource {
     let start: UInt64
     let isRegularFile: Bool
     private let runs: DataRuns
+    private let sharing: FileSharing
 
     /// Opens a path for reading.
     ///
     /// - Parameter mapped: false reads into buffers even where mapping is possible.
-    /// - Throws: `input-output` where it can't be opened; `unsupported` for a directory, a pipe or a socket.
-    public convenience init(path: String, mapped: Bool = true) throws(ImageError) {
+    /// - Parameter sharing: what others may do with it meanwhile.
+    /// - Throws: `input-output` where it can't be opened, or is locked by somebody who writes to it; `unsupported` for a directory, a pipe or a socket.
+    public convenience init(path: String, mapped: Bool = true, sharing: FileSharing = .readers) throws(ImageError) {
         // Without O_NONBLOCK a named pipe would wait here for its writer.
-        try self.init(FileDescriptor(path: path, flags: O_RDONLY | O_NONBLOCK), name: path, mapped: mapped)
+        try self.init(
+            FileDescriptor(path: path, flags: O_RDONLY | O_NONBLOCK), name: path, mapped: mapped, sharing: sharing,
+            lock: .taken)
     }
 
     /// Reads from a descriptor that stays open elsewhere.
@@ -43,11 +47,13 @@ public final class FileSource: ImageSource {
     /// there still.
     ///
     /// - Throws: as `init(path:mapped:)`.
-    public convenience init(restOf number: Int32, name: String) throws(ImageError) {
+    public convenience init(restOf number: Int32, name: String, sharing: FileSharing = .readers) throws(ImageError) {
         let copy = fcntl(number, F_DUPFD_CLOEXEC, 0)
         guard copy >= 0 else { throw systemError("dup", errno, path: name) }
         let position = lseek(copy, 0, SEEK_CUR)
-        try self.init(FileDescriptor(owning: copy), name: name, mapped: true, from: UInt64(max(0, position)))
+        try self.init(
+            FileDescriptor(owning: copy), name: name, mapped: true, from: UInt64(max(0, position)), sharing: sharing,
+            lock: .asked)
     }
 
     /// - Parameters:
@@ -55,9 +61,10 @@ public final class FileSource: ImageSource {
     ///   - runs: stands for the file system's word about holes in tests.
     init(
         _ descriptor: consuming FileDescriptor, name: String, mapped: Bool, from start: UInt64 = 0,
-        runs: DataRuns = .live
+        runs: DataRuns = .live, sharing: FileSharing = .readers, lock: ReaderLock = .none
     ) throws(ImageError) {
         self.runs = runs
+        self.sharing = sharing
         let status = try descriptor.status(path: name)
         guard status.isRegularFile || status.isBlockDevice else {
             let what = status.isDirectory ? "a directory" : "neither a file nor a block device"
@@ -65,6 +72,7 @@ public final class FileSource: ImageSource {
                 .unsupported, "this is \(what); name an image file, a block device, or '-' for standard input",
                 path: name)
         }
+        if sharing == .readers { try lock.apply(to: descriptor, path: name) }
         let end = try descriptor.end(status, path: name)
         self.name = name
         self.start = min(start, end)
@@ -172,10 +180,13 @@ public final class FileSource: ImageSource {
                 "the file had \(start + length) bytes when it was opened and now has \(status.st_size); stop whatever writes to it "
                     + "and start again", path: name)
         }
+        // Some file systems of programs have it move by reading alone.
+        guard sharing == .readers else { return }
         guard (status.st_mtim.tv_sec, status.st_mtim.tv_nsec) == modification else {
             throw ImageError(
                 .sourceChanged,
-                "the file was written to while it was read; stop whatever writes to it and start again", path: name)
+                "the file was written to while it was read; stop whatever writes to it and start again; where "
+                    + "nobody does, and the file system moves the time by itself, pass --force-share (-U)", path: name)
         }
     }
 

@@ -65,7 +65,7 @@ struct ImageArguments: ParsableArguments {
     @Option(help: "For people or for programs.")
     var output: OutputFormat = .human
 
-    @OptionGroup(title: "Object Store") var store: StoreArguments
+    @OptionGroup(title: "Files and Object Store") var store: StoreArguments
 
     @Argument(
         help: "The image: a file, oss://BUCKET/KEY or s3://BUCKET/KEY; '-' is standard input.", completion: .file())

@@ -44,6 +44,12 @@ int64_t lathe_copy_range(int from, int64_t offset, int to, int64_t place, int64_
 /// fcntl(2) F_OFD_SETLK: an exclusive lock of this open file on a range (length 0: to the end), or an end to it; never waits.
 int lathe_lock_range(int descriptor, int64_t offset, int64_t length, _Bool locked);
 
+/// The same for a lock that others may share, which a descriptor for reading can have.
+int lathe_share_range(int descriptor, int64_t offset, int64_t length);
+
+/// fcntl(2) F_OFD_GETLK: whether anybody else has a lock on a range, shared or not; -1 with errno.
+int lathe_is_range_locked(int descriptor, int64_t offset, int64_t length);
+
 /// memfd_create(2) with MFD_CLOEXEC: the descriptor of a file without a name that lives in memory, or -1.
 int lathe_memory_file(const char *name);
 

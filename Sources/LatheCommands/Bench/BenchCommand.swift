@@ -80,6 +80,8 @@ struct BenchCommand: ParsableCommand {
     @Flag(help: "Replace the plot if it exists; never a file that is no plot.")
     var overwrite = false
 
+    @OptionGroup var shared: SharingArguments
+
     @Option(help: "Which case is measured, on standard error: auto shows it on a terminal.")
     var progress: ProgressMode = .auto
 
@@ -159,7 +161,7 @@ struct BenchCommand: ParsableCommand {
 
     private func makeSource(_ place: BenchPlace, _ work: WorkOptions) throws(ImageError) -> BenchSource {
         if let path = source {
-            let source = try BenchSource.open(path, format: sourceFormat, work)
+            let source = try BenchSource.open(path, format: sourceFormat, shared.sharing, work)
             try place.requireRoom(keptImages * source.dataBytes)
             return source
         }

@@ -36,8 +36,10 @@ struct BenchSource: Sendable {
     }
 
     /// An image that the user names.
-    static func open(_ path: String, format: ImageFormat?, _ work: WorkOptions) throws(ImageError) -> BenchSource {
-        let file = try FileSource(path: path)
+    static func open(
+        _ path: String, format: ImageFormat?, _ sharing: FileSharing, _ work: WorkOptions
+    ) throws(ImageError) -> BenchSource {
+        let file = try FileSource(path: path, sharing: sharing)
         try CommandFiles.noteRead(file, "the source itself")
         let format = if let format { format } else { try FormatDetection.detect(file, name: path) }
         return try BenchSource(file, format, path, isGenerated: false, work)

@@ -40,7 +40,7 @@ struct CompareCommand: ParsableCommand {
 
     @OptionGroup var flags: WorkFlags
 
-    @OptionGroup(title: "Object Store") var store: StoreArguments
+    @OptionGroup(title: "Files and Object Store") var store: StoreArguments
 
     @Argument(help: "The first image; '-' is standard input.", completion: .file())
     var first: String

@@ -103,7 +103,7 @@ struct ConvertCommand: ParsableCommand {
 
     @OptionGroup var flags: WorkFlags
 
-    @OptionGroup(title: "Object Store") var store: StoreArguments
+    @OptionGroup(title: "Files and Object Store") var store: StoreArguments
 
     @Argument(help: "The image to read; '-' is standard input.", completion: .file())
     var source: String

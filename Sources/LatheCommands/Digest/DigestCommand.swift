@@ -48,7 +48,7 @@ struct DigestCommand: ParsableCommand {
 
     @OptionGroup var flags: WorkFlags
 
-    @OptionGroup(title: "Object Store") var store: StoreArguments
+    @OptionGroup(title: "Files and Object Store") var store: StoreArguments
 
     @Argument(help: "The image; '-' is standard input.", completion: .file())
     var image: String

@@ -84,7 +84,7 @@ struct ExportCommand: ParsableCommand {
     @OptionGroup var flushing: FlushFlags
     @OptionGroup var attributes: AttributeArguments
     @OptionGroup var transfer: TransferArguments
-    @OptionGroup(title: "Object Store") var store: StoreArguments
+    @OptionGroup(title: "Files and Object Store") var store: StoreArguments
 
     @Flag(help: "Remove what uploads left that were begun and never ended, in place of an export.")
     var abortStale = false

@@ -10,7 +10,8 @@ enum DiskExamination {
     ///
     /// - Throws: `ambiguous-format`; `unsupported`, for an encrypted image too; `corrupt`; `input-output`.
     static func facts(of path: String, format: ImageFormat? = nil) throws(ImageError) -> DiskFacts {
-        let source = try FileSource(path: path)
+        // Only a header: what counts is who writes when the disk is exported.
+        let source = try FileSource(path: path, sharing: .anybody)
         var known = format
         if known == nil { known = try FormatDetection.detect(source, name: path) }
         let image = try DiskImage(source, format: known ?? .raw)

@@ -39,7 +39,7 @@ struct MeasureCommand: ParsableCommand {
 
     @OptionGroup var flags: WorkFlags
 
-    @OptionGroup(title: "Object Store") var store: StoreArguments
+    @OptionGroup(title: "Files and Object Store") var store: StoreArguments
 
     @Argument(help: "The image to read; '-' is standard input.", completion: .file())
     var source: String?

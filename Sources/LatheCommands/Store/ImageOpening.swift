@@ -30,9 +30,9 @@ extension StoreArguments {
             if let bucket = try directoryBucket(location) { CommandFiles.noteRead(key, in: bucket) }
             return try StoreSource(open(location, cancellation: cancellation), key)
         }
-        guard path == "-" else { return try FileSource(path: path) }
+        guard path == "-" else { return try FileSource(path: path, sharing: shared.sharing) }
         try CommandFiles.takeStandardInput()
-        if let file = try? FileSource(restOf: STDIN_FILENO, name: FileSource.standardInputName) { return file }
+        if let file = try standardInputFile() { return file }
         let goOn = { @Sendable () throws(ImageError) in
             try WorkOptions(cancellation: cancellation).requireGoingOn()
         }
@@ -41,6 +41,18 @@ extension StoreArguments {
                 STDIN_FILENO, name: FileSource.standardInputName, greatestLength: ImageLimits.rawLength, goOn: goOn)
         }
         return try PipeSpool.spool(STDIN_FILENO, name: FileSource.standardInputName, goOn: goOn)
+    }
+
+    /// Standard input where it is a file or a block device; nil for a pipe.
+    private func standardInputFile() throws(ImageError) -> FileSource? {
+        do throws(ImageError) {
+            return try FileSource(
+                restOf: STDIN_FILENO, name: FileSource.standardInputName, sharing: shared.sharing)
+        } catch {
+            // What can't be a file has no such error: somebody writes to it.
+            if error.systemError == EAGAIN { throw error }
+            return nil
+        }
     }
 
     /// A source, and the format that the user names, or else the one that its content shows.
@@ -83,19 +95,33 @@ extension StoreArguments {
             if let folder = try StoreLocation.folder(allowed) {
                 BeneathPrefix(folder.prefix, in: try open(folder.bucket, cancellation: cancellation))
             } else {
-                try BeneathDirectory(path: allowed)
+                try BeneathDirectory(path: allowed, sharing: shared.sharing)
             }
         guard let format = references.backingFormat else { return files }
         return FilesOfFormat(files, undeclared: format.rawValue)
     }
 
     /// What opens the files beside an image, or the objects beside one in a store.
+    ///
+    /// Whoever writes to them: what is taken from there is held against checksums, and they may be the files that are mended.
     func folder(of path: String, _ cancellation: CancellationFlag?) throws(ImageError) -> any ReferencedFiles {
         guard let location = try StoreLocation(object: path), let key = location.key else {
-            return try BeneathDirectory(of: path)
+            return try BeneathDirectory(of: path, sharing: .anybody)
         }
         return BeneathPrefix(ExportName.folder(of: key), in: try open(location, cancellation: cancellation))
     }
+}
+
+/// What every verb takes that reads files which others may have open.
+struct SharingArguments: ParsableArguments {
+    @Flag(
+        name: [.customShort("U"), .long],
+        help: ArgumentHelp(
+            "Read files that another program has locked for writing, as a running machine has its disks, and that change "
+                + "meanwhile: what is read may not belong together."))
+    var forceShare = false
+
+    var sharing: FileSharing { forceShare ? .anybody : .readers }
 }
 
 /// What every verb takes that reads a disk whose content may be in several files.

@@ -55,6 +55,8 @@ struct StoreArguments: ParsableArguments {
                 + "copies an object.", valueName: "seconds"))
     var timeout = 30.0
 
+    @OptionGroup var shared: SharingArguments
+
     static let explanation = """
         Stores: OSS (oss://), S3 (s3://), and directories. --endpoint says where; without it OSS_ENDPOINT, or AWS_ENDPOINT_URL \
         for s3://, or ~/.ossutilconfig, or the public endpoint of the region. Keys come from the flags, from OSS_ACCESS_KEY_ID, \

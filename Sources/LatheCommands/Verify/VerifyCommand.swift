@@ -91,7 +91,7 @@ struct VerifyCommand: ParsableCommand {
 
     @OptionGroup var flags: WorkFlags
 
-    @OptionGroup(title: "Object Store") var store: StoreArguments
+    @OptionGroup(title: "Files and Object Store") var store: StoreArguments
 
     @Argument(
         help: "The images: files, oss://BUCKET/KEY or s3://BUCKET/KEY; '-' is standard input.", completion: .file())
@@ -241,13 +241,15 @@ struct VerifyCommand: ParsableCommand {
     }
 
     /// What an image may be in beside its own file: what the manifest lists, or else what the user allows.
-    private func files(of image: any ImageSource, _ manifest: Manifest?, _ work: WorkOptions) throws(ImageError)
-        -> any ReferencedFiles
-    {
+    private func files(
+        of image: any ImageSource, _ manifest: Manifest?, _ work: WorkOptions, sharing: FileSharing? = nil
+    ) throws(ImageError) -> any ReferencedFiles {
         guard let manifest, !manifest.files.isEmpty, references.allowBacking == nil else {
             return try store.files(references, work.cancellation)
         }
-        return ListedFiles(manifest.files.map(\.name), in: try BeneathDirectory(of: image.name))
+        return ListedFiles(
+            manifest.files.map(\.name),
+            in: try BeneathDirectory(of: image.name, sharing: sharing ?? store.shared.sharing))
     }
 
     private func repair(_ path: String, _ manifest: Manifest, _ work: WorkOptions, _ result: inout VerifyResult)
@@ -257,10 +259,11 @@ struct VerifyCommand: ParsableCommand {
             throw ImageError(
                 .invalidOption, "--repair-from mends the files that are beside the image; leave '--allow-backing' out")
         }
-        let image = try FileSource(path: path)
+        // The locks that count are those of who writes: they would stand in their own way.
+        let image = try FileSource(path: path, sharing: .anybody)
         let paths = FileSetSink.paths(BeneathDirectory.realPath(path), manifest.members)
         result.repair = try Repair(manifest: manifest, work: work).run(
-            result.report?.damagedParts ?? [], of: image, files(of: image, manifest, work),
+            result.report?.damagedParts ?? [], of: image, files(of: image, manifest, work, sharing: .anybody),
             from: donors(for: path, manifest, work)
         ) { (index) throws(ImageError) in
             try CommandFiles.inUse.requireOther(at: paths[index], than: Self.imageRole)
@@ -269,7 +272,7 @@ struct VerifyCommand: ParsableCommand {
         } by: { () throws(ImageError) in
             try ScratchSpool()
         }
-        result.report = try examine(try FileSource(path: path), manifest, work)
+        result.report = try examine(try FileSource(path: path, sharing: store.shared.sharing), manifest, work)
     }
 
     private func donors(for path: String, _ manifest: Manifest, _ work: WorkOptions) throws(ImageError)
