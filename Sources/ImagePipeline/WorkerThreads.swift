@@ -130,13 +130,16 @@ package final class SharedFailure: Sendable {
 
 /// A thread that nobody waits for: it listens or reports until the process ends.
 public enum BackgroundThread {
-    public static func start(_ body: @escaping @Sendable () -> Void) {
+    /// - Returns: false where the system grants none.
+    @discardableResult
+    public static func start(_ body: @escaping @Sendable () -> Void) -> Bool {
         var thread = pthread_t()
         let start = unsafe Unmanaged.passRetained(ThreadStart(body))
-        if unsafe pthread_create(&thread, nil, startThread, start.toOpaque()) == 0 {
-            pthread_detach(thread)
-        } else {
+        guard unsafe pthread_create(&thread, nil, startThread, start.toOpaque()) == 0 else {
             unsafe start.release()
+            return false
         }
+        pthread_detach(thread)
+        return true
     }
 }

@@ -22,18 +22,26 @@ enum SignalListener {
     /// A second signal ends the process at once.
     static func cancel(_ cancellation: CancellationFlag, patienceSeconds: Int = defaultPatienceSeconds) {
         let signals = block()
-        BackgroundThread.start {
+        let isListening = BackgroundThread.start {
             guard signals.wait() else { return }
             cancellation.cancel()
             signals.wait(seconds: patienceSeconds)
             // The unfinished destination has no name, so leaving at once leaves nothing behind.
             _exit(exitStatus)
         }
+        // Where there is no thread to be had, the signals do what they do to other programs.
+        if !isListening { signals.release() }
     }
 
     /// The signals that somebody waits for.
     struct Signals: Sendable {
         fileprivate let watched: sigset_t
+
+        /// Lets them end the process again, as if nobody had waited for them.
+        fileprivate func release() {
+            var watched = watched
+            unsafe pthread_sigmask(SIG_UNBLOCK, &watched, nil)
+        }
 
         /// Waits until one comes; false where that can't be.
         fileprivate func wait() -> Bool {

@@ -107,6 +107,30 @@ import Testing
         #expect(try leftovers == ["image"])
     }
 
+    @Test(.requiresRoot) func aProcessThatGetsNoThreadIsEndedBySignalsAllTheSame() throws {
+        // Nobody can reach the binary where it is.
+        let binary = directory.file("lathe")
+        try FileManager.default.copyItem(atPath: LatheBinary.path(), toPath: binary)
+        for path in [directory.path, binary] {
+            try FileManager.default.setAttributes([.posixPermissions: 0o755], ofItemAtPath: path)
+        }
+        let pipe = Pipe()
+        let process = try RunningProcess(
+            "setpriv",
+            [
+                "--reuid=65534", "--regid=65534", "--clear-groups", "prlimit", "--nproc=1:1", binary, "digest", "-f",
+                "raw", "-",
+            ], input: pipe.fileHandleForReading)
+        try pipe.fileHandleForReading.close()
+        // More than a pipe holds: it reads by now.
+        try pipe.fileHandleForWriting.write(contentsOf: Data(count: 4 << 20))
+        process.send(SIGTERM)
+        for _ in 0..<1000 where process.isRunning { usleep(10_000) }
+        process.send(SIGKILL)
+        let outcome = try process.outcome()
+        #expect(outcome.signal == SIGTERM, "\(outcome.testDescription)")
+    }
+
     @Test func aRunThatWaitsForAPipeStops() throws {
         let pipe = directory.file("pipe")
         try Tool.run("mkfifo", [pipe])
