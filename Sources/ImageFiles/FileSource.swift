@@ -18,6 +18,7 @@ public final class FileSource: ImageSource {
     let descriptor: FileDescriptor
     private let mapping: GuardedMapping?
     private let modification: (seconds: Int, nanoseconds: Int)
+    private let opened: stat
     /// Where in the file the source begins: more than 0 only where a descriptor was handed over that stood further on.
     let start: UInt64
     let isRegularFile: Bool
@@ -79,6 +80,7 @@ public final class FileSource: ImageSource {
         length = end - self.start
         allocatedLength = UInt64(max(0, status.st_blocks)) * 512
         modification = (status.st_mtim.tv_sec, status.st_mtim.tv_nsec)
+        opened = status
         isRegularFile = status.isRegularFile
         mapping = mapped ? GuardedMapping(descriptor: descriptor, length: end) : nil
         self.descriptor = descriptor
@@ -182,7 +184,7 @@ public final class FileSource: ImageSource {
         }
         // Some file systems of programs have it move by reading alone.
         guard sharing == .readers else { return }
-        guard (status.st_mtim.tv_sec, status.st_mtim.tv_nsec) == modification else {
+        guard (status.st_mtim.tv_sec, status.st_mtim.tv_nsec) == modification, !isTimePutBack(status) else {
             throw ImageError(
                 .sourceChanged,
                 "the file was written to while it was read; stop whatever writes to it and start again; where "
@@ -192,6 +194,16 @@ public final class FileSource: ImageSource {
 
     /// Where in the source the first page fault happened that could not be served.
     private var faultOffset: UInt64? { mapping?.faultOffset.map { $0 - min($0, start) } }
+
+    /// Whether the file was changed otherwise than its time of modification says, which anybody who may write to it can set.
+    ///
+    /// The kernel's own time of change (`ctime`) moves with every write, and nobody sets it. It moves with another mode, owner
+    /// or number of names too, and then says nothing.
+    private func isTimePutBack(_ status: stat) -> Bool {
+        (status.st_ctim.tv_sec, status.st_ctim.tv_nsec) != (opened.st_ctim.tv_sec, opened.st_ctim.tv_nsec)
+            && (status.st_mode, status.st_uid, status.st_gid, status.st_nlink)
+                == (opened.st_mode, opened.st_uid, opened.st_gid, opened.st_nlink)
+    }
 
     /// The error of a page that could not be had: why, as far as the file still tells.
     private func unreadable(at offset: UInt64) -> ImageError {

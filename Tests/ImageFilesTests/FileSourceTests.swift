@@ -133,6 +133,29 @@ import Testing
         #expect(error?.code == .inputOutput && error?.systemError == EACCES && error?.operation == "open")
     }
 
+    @Test func aChangeWhoseTimeWasPutBackIsSeenAndAnotherNameIsNone() throws {
+        let path = try directory.file("file", holding: [UInt8](repeating: 1, count: 4096))
+        let source = try FileSource(path: path)
+        let passing = try FileSource(path: path, sharing: .anybody)
+        #expect(unsafe link(path, directory.file("another")) == 0)
+        try source.requireUnchanged()
+        #expect(unsafe unlink(directory.file("another")) == 0)
+        #expect(unsafe chmod(path, 0o600) == 0)
+        try source.requireUnchanged()
+
+        let written = try FileSource(path: path)
+        var status = stat()
+        try withDescriptor(path) { descriptor in
+            #expect(unsafe fstat(descriptor, &status) == 0)
+            #expect(unsafe pwrite(descriptor, [2], 1, 100) == 1)
+            let times = [status.st_atim, status.st_mtim]
+            #expect(unsafe futimens(descriptor, times) == 0)
+        }
+        let error = #expect(throws: ImageError.self) { try written.requireUnchanged() }
+        #expect(error?.code == .sourceChanged)
+        try passing.requireUnchanged()
+    }
+
     @Test(arguments: [true, false]) func aChangeSinceOpeningIsSeen(mapped: Bool) throws {
         let changes: [(String, (Int32) -> Bool)] = [
             ("grown", { ftruncate($0, 10_000) == 0 }), ("cut", { ftruncate($0, 10) == 0 }),
