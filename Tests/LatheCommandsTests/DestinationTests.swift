@@ -146,6 +146,27 @@ import Testing
         #expect(try Data(contentsOf: URL(filePath: image)) == Data(content))
     }
 
+    /// A word that is no host is taken for a directory, which is not made for looking into it.
+    @Test(arguments: [["info"], ["digest"], ["map"], ["check"], ["measure", "-O", "raw"], ["verify"], ["compare"]])
+    func whatOnlyReadsMakesNoStore(verb: [String]) throws {
+        let image = "oss://disks/key"
+        let images = verb == ["compare"] ? [image, image] : [image]
+        for options in [["--endpoint", "WORD"], ["--endpoint", "./a/b"], []] {
+            let outcome = try LatheBinary.start(
+                verb + options + images, environment: ["HOME": directory.path, "OSS_ENDPOINT": ""],
+                directory: directory.path
+            ).outcome()
+            #expect(![0, 64].contains(outcome.status), "\(outcome.testDescription)")
+            if options == ["--endpoint", "WORD"] { #expect(outcome.errors.contains("http://WORD")) }
+        }
+        let admin = try LatheBinary.start(
+            ["admin", "key", "list"], environment: ["HOME": directory.path], directory: directory.path
+        ).outcome()
+        #expect(admin.status == 1)
+        let left = try FileManager.default.contentsOfDirectory(atPath: directory.path)
+        #expect(left == ["source.raw"], "\(left)")
+    }
+
     /// Verbs that print a result, as far as they take one image; the others are in `everyOtherVerbFailsWithoutItsOutput`.
     private static let printing = [
         ["info"], ["info", "--output", "json"], ["map"], ["map", "--output", "json"], ["digest"], ["check"],

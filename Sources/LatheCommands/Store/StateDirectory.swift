@@ -11,19 +11,19 @@ enum StateDirectory {
         return path
     }
 
-    /// Where objects go when no store is named: `$XDG_DATA_HOME/lathe/store`, or `~/.local/share/lathe/store`, which is made.
-    static func storePath() throws(ImageError) -> String {
+    /// Where objects go when no store is named: `$XDG_DATA_HOME/lathe/store`, or `~/.local/share/lathe/store`.
+    ///
+    /// - Parameter creating: makes it.
+    static func storePath(creating: Bool) throws(ImageError) -> String {
         let path = try base("XDG_DATA_HOME", ".local/share") + "/lathe/store"
-        try make(path)
+        if creating { try make(path) }
         return path
     }
 
     /// Where `lathe serve` keeps all it has when no directory is named: `$XDG_DATA_HOME/lathe/service`, or
-    /// `~/.local/share/lathe/service`; it is not made, but the directories above it are.
+    /// `~/.local/share/lathe/service`; it is not made.
     static func servicePath() throws(ImageError) -> String {
-        let parent = try base("XDG_DATA_HOME", ".local/share") + "/lathe"
-        try make(parent)
-        return parent + "/service"
+        try base("XDG_DATA_HOME", ".local/share") + "/lathe/service"
     }
 
     /// Makes a directory, and those above it.

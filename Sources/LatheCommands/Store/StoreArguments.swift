@@ -109,8 +109,8 @@ struct StoreArguments: ParsableArguments {
         -> any ObjectStore
     {
         let settings = try settings(location.scheme)
-        if let path = try directory(location.scheme, settings) {
-            let store = try DirectoryStore(path: path, flushing: flushing)
+        if let path = try directory(location.scheme, settings, creating: creating) {
+            let store = try DirectoryStore(path: path, creating: creating, flushing: flushing)
             let name = try BucketName(location.bucket)
             return creating ? try store.ensureBucket(name) : try store.bucket(name)
         }
@@ -157,24 +157,43 @@ struct StoreArguments: ParsableArguments {
     /// - Returns: nil where it is reached over a network, or is not there.
     func directoryBucket(_ location: StoreLocation) throws(ImageError) -> DirectoryBucket? {
         do throws(StoreError) {
-            guard let path = try directory(location.scheme, settings(location.scheme)) else { return nil }
-            return try? DirectoryStore(path: path).bucket(BucketName(location.bucket))
+            guard let path = try directory(location.scheme, settings(location.scheme), creating: false) else {
+                return nil
+            }
+            return try? DirectoryStore(path: path, creating: false).bucket(BucketName(location.bucket))
         } catch {
             throw error.imageError
         }
     }
 
     /// The directory that is the store; nil where the store is reached over a network.
+    ///
+    /// - Parameter creating: whether it may be one that is not there.
     private func directory(
-        _ scheme: StoreLocation.Scheme, _ settings: Settings
+        _ scheme: StoreLocation.Scheme, _ settings: Settings, creating: Bool
     ) throws(StoreError) -> String? {
         if let endpoint = settings.endpoint {
-            return Self.isDirectory(endpoint) ? endpoint : nil
+            guard Self.isDirectory(endpoint) else { return nil }
+            guard unsafe creating || access(PathText.terminated(endpoint), F_OK) == 0 else {
+                throw StoreError(
+                    .invalidRequest,
+                    "the endpoint '\(endpoint)' is taken for a directory, and there is none of that name; a host is written with "
+                        + "its scheme, as http://\(endpoint)")
+            }
+            return endpoint
         }
         guard scheme == .oss, settings.credentials == nil, settings.region == nil else { return nil }
-        do throws(ImageError) { return try StateDirectory.storePath() } catch {
+        let path: String
+        do throws(ImageError) { path = try StateDirectory.storePath(creating: creating) } catch {
             throw StoreError(.invalidRequest, error.message)
         }
+        guard unsafe creating || access(PathText.terminated(path), F_OK) == 0 else {
+            throw StoreError(
+                .noSuchBucket,
+                "no store is named (--endpoint, --region or a key), and Lathe's own, to which 'lathe export' writes, is not there",
+                operation: path)
+        }
+        return path
     }
 
     /// Whether an endpoint is a path and not the name of a host, with or without a scheme.

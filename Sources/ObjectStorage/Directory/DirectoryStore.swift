@@ -15,15 +15,16 @@ public struct DirectoryStore: Sendable {
     public let path: String
     private let root: Folder
 
-    /// Opens the directory, and makes it where it isn't there.
+    /// Opens the directory.
     ///
     /// - Parameters:
     ///   - path: as `PathText` has it.
+    ///   - creating: makes it where it isn't there.
     ///   - flushing: whether objects are on the disk before they count; false leaves that to the kernel.
-    /// - Throws: `input-output` where it is no directory or can't be made.
-    public init(path: String, flushing: Bool = true) throws(StoreError) {
+    /// - Throws: `input-output` where it is no directory, is not there or can't be made.
+    public init(path: String, creating: Bool = true, flushing: Bool = true) throws(StoreError) {
         self.path = path
-        if unsafe mkdir(PathText.terminated(path), mode_t(0o777)) != 0, errno != EEXIST, errno != EISDIR {
+        if creating, unsafe mkdir(PathText.terminated(path), mode_t(0o777)) != 0, errno != EEXIST, errno != EISDIR {
             throw storeError("mkdir", errno, path: path)
         }
         guard let root = try Folder.open(path: path, flushing: flushing) else {
