@@ -7,6 +7,11 @@ public struct ServiceSettings: Sendable {
     /// For how many seconds a store that can't be reached is tried again before a task fails.
     public var storePatience: Double = 600
 
+    /// The largest virtual size of a disk that is exported, in bytes: what a disk holds, however little of it is stored.
+    public var greatestDisk: UInt64 = 500 << 30
+    /// The longest object that an export makes, in bytes.
+    public var greatestObject: UInt64 = 512 << 30
+
     public static let workerCounts = 1...64
 
     public init() {}

@@ -55,7 +55,7 @@ extension ObjectExport {
                 conversion.image.source.abandon()
             }
         } _: { () throws(ImageError) in
-            do throws(ImageError) { return try conversion.run(into: sink) } catch {
+            do throws(ImageError) { return try conversion.run(into: transfer.limiting(sink)) } catch {
                 // What the senders met comes back to the writers as well, and is the cause; the first one counts.
                 failure.set(error)
                 sink.stop(StoreError(.cancelled, error.message))

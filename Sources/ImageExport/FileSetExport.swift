@@ -53,7 +53,7 @@ struct FileSetExport {
         let isNew = !checkpoint.hasBegun(0)
         if isNew { try export.requireFree(manifestKey) }
         let spool = try ScratchSpool()
-        let result = try export.conversion.run(into: JoinedFilesSink(spool))
+        let result = try export.conversion.run(into: export.transfer.limiting(JoinedFilesSink(spool)))
         let manifest = try Manifest(export.conversion, result)
         let files = try export.conversion.files(of: result, in: spool.spooled())
         // Before an old image is touched: a file that the store does not take has the export fail.

@@ -43,7 +43,7 @@ public struct ObjectExport: Sendable {
     ///
     /// An export that fails or is cancelled is aborted, and leaves nothing, unless a checkpoint is kept.
     ///
-    /// - Throws: `destination-exists`; `source-changed`; `store`; what the conversion throws.
+    /// - Throws: `destination-exists`; `source-changed`; `store`; `output-too-long`; what the conversion throws.
     public func run() throws(ImageError) -> ExportResult {
         let files = try conversion.makeEncoder().files
         return files.isEmpty ? try ExportRun(self).run() : try FileSetExport(self, files).run()
@@ -57,6 +57,8 @@ public struct TransferOptions: Sendable {
     /// Of every part but the last, in bytes; nil chooses by what the object may come to.
     public var partLength: UInt64?
     public var limit: BandwidthLimit?
+    /// The most that the object may have, in bytes, at which an export that comes to more ends; nil for any.
+    public var greatestLength: UInt64?
 
     public static let parallelCounts = 1...64
 
@@ -74,10 +76,18 @@ public struct TransferOptions: Sendable {
         return isLong ? max(1, parallel - Self.fillingCount) : parallel
     }
 
-    public init(parallel: Int = 4, partLength: UInt64? = nil, limit: BandwidthLimit? = nil) {
+    public init(
+        parallel: Int = 4, partLength: UInt64? = nil, limit: BandwidthLimit? = nil, greatestLength: UInt64? = nil
+    ) {
         self.parallel = parallel
         self.partLength = partLength
         self.limit = limit
+        self.greatestLength = greatestLength
+    }
+
+    /// The same sink, which takes no more than the object may have.
+    func limiting(_ sink: any ImageSink) -> any ImageSink {
+        greatestLength.map { LimitedSink(sink, greatestLength: $0) } ?? sink
     }
 }
 

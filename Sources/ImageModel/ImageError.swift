@@ -19,6 +19,8 @@ public struct ImageError: Error, Sendable {
         public static let externalReference = Code(rawValue: "external-reference")
         /// More than the format, or Lathe's own bound, allows.
         public static let limitExceeded = Code(rawValue: "limit-exceeded")
+        /// The output would become longer than whoever asked for it lets it.
+        public static let outputTooLong = Code(rawValue: "output-too-long")
         /// An option is unknown, malformed, or contradicts another.
         public static let invalidOption = Code(rawValue: "invalid-option")
         /// The format can't be told, or the name and the content disagree.

@@ -123,6 +123,11 @@ import Testing
                 ]
             }),
         Refusal(
+            name: "a system disk of more than 500 GiB", status: 400, code: "InvalidImage.DiskAmountOrSize",
+            message:
+                "The system disk /dev/xvda of the specified image has 1024 GiB, and at most 500 GiB can be exported.",
+            prepare: image { $0.disks[0].facts.virtualSize = 1 << 40 }),
+        Refusal(
             name: "an encrypted disk", status: 400, code: "ImageNotSupported",
             message: "The specified Image contains encrypted snapshots, do not support export.",
             prepare: image { $0.disks[0].isEncrypted = true }),

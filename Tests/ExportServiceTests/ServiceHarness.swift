@@ -57,12 +57,14 @@ final class ServiceHarness: Sendable {
 
     func service(
         worker: (any DiskWorker)? = nil, buckets: (any BucketProvider)? = nil, workers: Int = 2, patience: Double = 30,
-        packagesRaw: Bool = true
+        packagesRaw: Bool = true, greatestDisk: UInt64? = nil, greatestObject: UInt64? = nil
     ) -> ExportService {
         var settings = ServiceSettings()
         settings.workers = workers
         settings.storePatience = patience
         settings.packagesRaw = packagesRaw
+        settings.greatestDisk = greatestDisk ?? settings.greatestDisk
+        settings.greatestObject = greatestObject ?? settings.greatestObject
         return ExportService(
             state, buckets: buckets ?? DirectoryBuckets(store: store), worker: worker ?? Self.engine,
             settings: settings, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })

@@ -230,13 +230,52 @@ import Testing
         let job = DiskExportJob(
             path: disk.path, sourceFormat: "raw", format: "raw", isPackaged: true,
             memberName: ExportKeys.memberName(of: object.key), store: try harness.bucketOfExports,
-            key: try ObjectKey(object.key), checkpointPath: harness.state.checkpointsPath + "/x.json", owner: task)
+            key: try ObjectKey(object.key), greatestLength: .max,
+            checkpointPath: harness.state.checkpointsPath + "/x.json", owner: task)
         let made = try ServiceHarness.engine.export(job, WorkMonitor())
         let tag = try harness.bucketOfExports.head(job.key).tag
         let record = try service.whileRunning { try service.end(of: task) }
         #expect(record.status == .finished, "\(record.errorMessage ?? "")")
         #expect(try harness.bucketOfExports.head(job.key).tag == tag)
         #expect(try harness.state.objects(ofTask: task).first?.crc64 == "\(made.crc64)")
+    }
+
+    // MARK: Limits
+
+    /// Zeros are packed, too: what they come to counts as what anything else comes to.
+    @Test(arguments: ["raw", "qcow2", "vhd", "vmdk", "vdi"], [false, true])
+    func anExportThatComesToTooMuchFailsAndLeavesNothing(format: String, isEmpty: Bool) throws {
+        let harness = try ServiceHarness()
+        let content = isEmpty ? [UInt8](repeating: 0, count: 8 << 20) : Self.content
+        let service = harness.service(greatestObject: isEmpty ? 1 << 10 : 300 << 10)
+        try service.whileRunning {
+            let task = try service.export(
+                try harness.addImage([content]), ["ImageFormat": format], by: harness.principal)
+            let record = try service.end(of: task)
+            #expect(record.status == .failed && record.errorCode == "InvalidImage.DiskAmountOrSize")
+            #expect(record.errorMessage?.contains("--greatest-object") == true, "\(record.errorMessage ?? "")")
+            try harness.expectNothingLeft()
+        }
+    }
+
+    /// What an object will come to is known of a raw disk that is not packed, before anything is done.
+    @Test func aRawDiskThatIsTooLargeForAnObjectIsRefusedAtOnce() throws {
+        let harness = try ServiceHarness()
+        let service = harness.service(packagesRaw: false, greatestObject: 300 << 10)
+        let image = try harness.addImage([Self.content])
+        let error = #expect(throws: APIError.self) { try service.export(image, by: harness.principal) }
+        #expect(error?.code == "InvalidImage.DiskAmountOrSize" && error?.message.contains("307200 bytes") == true)
+    }
+
+    @Test func theLargestDiskIsASetting() throws {
+        let harness = try ServiceHarness()
+        let image = try harness.addImage([Self.content])
+        for (greatest, isAllowed) in [(UInt64(900 << 10), true), (900 << 10 - 1, false)] {
+            let service = harness.service(greatestDisk: greatest)
+            let parameters = ["DryRun": "true"]
+            let error = #expect(throws: APIError.self) { try service.export(image, parameters, by: harness.principal) }
+            #expect(error?.code == (isAllowed ? "DryRunOperation" : "InvalidImage.DiskAmountOrSize"))
+        }
     }
 
     /// What it was cancelled with is done by the next process.

@@ -173,6 +173,25 @@ import Testing
         #expect(store.uploadCount == 0)
     }
 
+    /// Whatever the layout is, the object ends where it may end, and what was sent of it is taken back.
+    @Test(arguments: OutputVariant.all) func anObjectBecomesNoLongerThanItMay(variant: OutputVariant) throws {
+        let part = ExportCase(variant: variant, content: Self.content, partLength: 256 << 10)
+        let whole = try part.expected().bytes
+        for (limit, isEnough) in [(whole.count, true), (whole.count - 1, false), (whole.count / 2, false), (0, false)] {
+            let store = MemoryStore()
+            var export = try part.export(to: store)
+            export.transfer.greatestLength = UInt64(limit)
+            if isEnough {
+                _ = try export.run()
+                expectSame(store.bytes(of: "disk.img"), whole)
+            } else {
+                let error = #expect(throws: ImageError.self) { try export.run() }
+                #expect(error?.code == .outputTooLong, "\(error as Any)")
+                #expect(store.keys.isEmpty && store.uploadCount == 0)
+            }
+        }
+    }
+
     @Test func moreThanTheStoreTakesIsRefusedBeforeAnythingIsSent() throws {
         let export = ExportCase(variant: .named("raw"), content: Self.content, partLength: 1 << 20)
         let store = MemoryStore(limits: .init(leastPartLength: 1, greatestPartLength: 1 << 30, partCount: 2))

@@ -146,6 +146,14 @@ import Testing
         #expect(outcome.status == 64 && outcome.errors.contains(message), "\(outcome.testDescription)")
     }
 
+    /// What help names is what is taken.
+    @Test func helpNamesTheWaysToNameABucket() throws {
+        let help = try lathe("serve", "--help").text
+        #expect(help.contains("(values: auto, virtual, path, cname)"))
+        let wrong = try lathe("serve", "--oss-endpoint", "http://x", "--oss-addressing", "virtualHosted")
+        #expect(wrong.status == 64 && wrong.errors.contains("'auto', 'virtual', 'path' or 'cname'"))
+    }
+
     @Test func whatCanNotBeServedIsSaid() throws {
         let file = directory.file("file")
         try Data().write(to: URL(filePath: file))

@@ -51,7 +51,7 @@ extension ExportService {
         let account = try requireAccount(call)
         guard account.mayExport else { throw .notInWhiteList }
         let image = try requireImage(request.imageID, call, in: request.regionID)
-        try ImageRules.requireExportable(image, of: account)
+        try ImageRules.requireExportable(image, of: account, as: request.format, settings)
         try requireBucket(request.bucket, call, in: request.regionID)
         let keys = image.disks.map { disk in
             ExportKeys.key(

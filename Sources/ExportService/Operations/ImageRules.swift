@@ -3,13 +3,12 @@ internal import ECSWire
 /// Whether an image can be exported.
 enum ImageRules {
     static let greatestDataDiskCount = 4
-    /// In bytes.
-    static let greatestDataDiskSize: UInt64 = 500 << 30
-
-    /// Asks in this order: the market, the licence, the status, encryption, data disks at all, their number and sizes.
+    /// Asks in this order: the market, the licence, the status, encryption, data disks at all, their number, and the sizes of all disks.
     ///
     /// - Throws: the refusal of the first that fails.
-    static func requireExportable(_ image: RegisteredImage, of account: AccountRecord) throws(APIError) {
+    static func requireExportable(
+        _ image: RegisteredImage, of account: AccountRecord, as format: String, _ settings: ServiceSettings
+    ) throws(APIError) {
         if image.image.productCode != nil { throw .marketImage }
         if let restriction = image.image.licenseRestriction { throw .imageLicense(restriction) }
         guard image.image.status == .available else { throw .incorrectImageStatus }
@@ -21,11 +20,19 @@ enum ImageRules {
                 "The specified image contains \(dataDisks.count) data disks, and at most \(greatestDataDiskCount) can be "
                     + "exported.")
         }
-        if let disk = dataDisks.first(where: { $0.virtualSize > greatestDataDiskSize }) {
+        // A disk costs by what it holds, and not by what of it is stored: zeros are read, packed and counted, too. A raw disk that is
+        // not packed is an object of its own size.
+        let isPlain = format == "raw" && !settings.packagesRaw
+        let greatest = isPlain ? min(settings.greatestDisk, settings.greatestObject) : settings.greatestDisk
+        if let disk = image.disks.first(where: { $0.virtualSize > greatest }) {
             throw .diskAmountOrSize(
-                "The data disk \(disk.device) of the specified image has \(gibibytes(disk.virtualSize)) GiB, and at most "
-                    + "\(greatestDataDiskSize >> 30) GiB can be exported.")
+                "The \(disk.position == 0 ? "system" : "data") disk \(disk.device) of the specified image has "
+                    + "\(gibibytes(disk.virtualSize)) GiB, and at most \(size(greatest)) can be exported.")
         }
+    }
+
+    private static func size(_ bytes: UInt64) -> String {
+        bytes & (1 << 30 - 1) == 0 ? "\(bytes >> 30) GiB" : "\(bytes) bytes"
     }
 
     /// Whole ones, rounded up.

@@ -98,7 +98,7 @@ extension TaskWork {
             path: disk.path, sourceFormat: disk.format, format: task.format,
             isPackaged: object.key.hasSuffix(ExportKeys.packageSuffix),
             memberName: ExportKeys.memberName(of: object.key), store: store, key: key,
-            checkpointPath: checkpointPath(object), owner: task.id)
+            greatestLength: context.settings.greatestObject, checkpointPath: checkpointPath(object), owner: task.id)
     }
 
     // MARK: Taking back

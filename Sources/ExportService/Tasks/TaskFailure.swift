@@ -42,6 +42,12 @@ struct TaskReason: Hashable, Sendable {
                     "There is an object of that name in the bucket already, and nothing is replaced: delete it, or export with "
                         + "another OSSPrefix."
                 )
+            case .outputTooLong:
+                (
+                    "InvalidImage.DiskAmountOrSize",
+                    "The export of a disk of the image comes to more than this service makes (\(told)): export it in another "
+                        + "format, or ask whoever runs the service for a larger object (--greatest-object)."
+                )
             case .sourceChanged:
                 ("ImageChanged", "The image changed while it was read (\(told)): start the task again.")
             case .store: ("OSSAccessFailed", "The object store refused, or could not be reached: \(told).")

@@ -18,7 +18,7 @@ public protocol DiskWorker: Sendable {
     ///
     /// Where it throws, the checkpoint stays and so does what was sent, to go on from or for `discard`.
     ///
-    /// - Throws: `cancelled` where `monitor` says so; `destination-exists`; `source-changed`; `store`.
+    /// - Throws: `cancelled` where `monitor` says so; `output-too-long`; `destination-exists`; `source-changed`; `store`.
     func export(_ job: DiskExportJob, _ monitor: WorkMonitor) throws(ImageError) -> ExportedDisk
 
     /// What the job has made, as the manifest beside the object says; nil where the object is not there or not its owner's.
@@ -64,12 +64,14 @@ public struct DiskExportJob: Sendable {
     public var store: any ObjectStore
     public var key: ObjectKey
     public var checkpointPath: String
+    /// The most that the object may have, in bytes.
+    public var greatestLength: UInt64
     /// What the object is marked with, so that it is known again: the task's ID.
     public var owner: String
 
     public init(
         path: String, sourceFormat: String, format: String, isPackaged: Bool, memberName: String,
-        store: any ObjectStore, key: ObjectKey, checkpointPath: String, owner: String
+        store: any ObjectStore, key: ObjectKey, greatestLength: UInt64, checkpointPath: String, owner: String
     ) {
         self.path = path
         self.sourceFormat = sourceFormat
@@ -78,6 +80,7 @@ public struct DiskExportJob: Sendable {
         self.memberName = memberName
         self.store = store
         self.key = key
+        self.greatestLength = greatestLength
         self.checkpointPath = checkpointPath
         self.owner = owner
     }

@@ -1,5 +1,7 @@
 internal import ArgumentParser
 internal import ExportService
+internal import OSSClient
+internal import ObjectStorage
 
 /// What the service takes beside what serving objects alone takes.
 struct ServiceArguments: ParsableArguments {
@@ -29,8 +31,10 @@ struct ServiceArguments: ParsableArguments {
     @Option(help: ArgumentHelp("The region of that endpoint.", valueName: "region"))
     var ossRegion: String?
 
-    @Option(help: ArgumentHelp("How a bucket is named there: automatic, virtualHosted or pathStyle.", valueName: "how"))
-    var ossAddressing: String?
+    @Option(
+        help: "How a bucket is named there: in the host's name, in the path, or by a domain of its own. (default: auto)"
+    )
+    var ossAddressing: Addressing?
 
     @Option(
         help: ArgumentHelp("Certificates (PEM) to trust there besides the system's own.", valueName: "file"),
@@ -51,6 +55,18 @@ struct ServiceArguments: ParsableArguments {
 
     @Flag(help: "Export raw disks as they are (.raw), and not packed as ECS does (.raw.tar.gz).")
     var plainRaw = false
+
+    @Option(
+        help: ArgumentHelp(
+            "The largest disk that is exported, in bytes or with k, M, G or T: by what it holds, not by what of it is stored. "
+                + "(default: 500G)", valueName: "size"))
+    var greatestDisk: ByteSize?
+
+    @Option(
+        help: ArgumentHelp(
+            "The longest object that an export makes; one that comes to more fails, and leaves nothing. (default: 512G)",
+            valueName: "size"))
+    var greatestObject: ByteSize?
 
     @Option(
         help: ArgumentHelp(
@@ -75,6 +91,9 @@ struct ServiceArguments: ParsableArguments {
             throw ValidationError(
                 "--store-patience \(storePatience) can't be had; it is a number of seconds from 0 to 86400.")
         }
+        for (option, size) in [("--greatest-disk", greatestDisk), ("--greatest-object", greatestObject)] {
+            if size?.bytes == 0 { throw ValidationError("\(option) 0 would let nothing be exported.") }
+        }
         if let requestsPerSecond, requestsPerSecond < 1 {
             throw ValidationError("--requests-per-second \(requestsPerSecond) would let nobody in.")
         }
@@ -95,7 +114,8 @@ struct ServiceArguments: ParsableArguments {
         [
             ("--config", config != nil), ("--workers", workers != nil), ("--oss-port", ossPort != nil),
             ("--oss-endpoint", ossEndpoint != nil), ("--store-patience", storePatience != nil),
-            ("--plain-raw", plainRaw), ("--public-endpoint", publicEndpoint != nil),
+            ("--plain-raw", plainRaw), ("--greatest-disk", greatestDisk != nil),
+            ("--greatest-object", greatestObject != nil), ("--public-endpoint", publicEndpoint != nil),
             ("--requests-per-second", requestsPerSecond != nil), ("--log", log != nil),
         ].first { $0.1 }?.0
     }
@@ -104,6 +124,8 @@ struct ServiceArguments: ParsableArguments {
         var settings = ServiceSettings()
         settings.workers = workers ?? settings.workers
         settings.packagesRaw = !plainRaw
+        settings.greatestDisk = greatestDisk?.bytes ?? settings.greatestDisk
+        settings.greatestObject = greatestObject?.bytes ?? settings.greatestObject
         settings.storePatience = storePatience ?? settings.storePatience
         return settings
     }
@@ -111,9 +133,13 @@ struct ServiceArguments: ParsableArguments {
     /// The buckets of the endpoint that was named; nil for the embedded store.
     func remoteBuckets() throws -> RemoteBuckets? {
         guard let ossEndpoint else { return nil }
+        if StoreArguments.isDirectory(ossEndpoint) {
+            // Whoever only reads makes none.
+            do throws(StoreError) { _ = try DirectoryStore(path: ossEndpoint) } catch { throw error.imageError }
+        }
         var options = ["--endpoint", ossEndpoint]
         for (name, value) in [
-            ("--region", ossRegion), ("--addressing", ossAddressing), ("--ca-certificate", ossCaCertificate),
+            ("--region", ossRegion), ("--addressing", ossAddressing?.rawValue), ("--ca-certificate", ossCaCertificate),
         ] {
             if let value { options += [name, value] }
         }

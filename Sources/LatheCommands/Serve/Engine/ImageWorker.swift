@@ -39,7 +39,8 @@ struct ImageWorker: DiskWorker {
             let export = ObjectExport(
                 Conversion(image, to: try Self.format(job.format), options: options, work: work), to: job.store,
                 as: job.key, attributes: ObjectAttributes(userMetadata: [Self.ownerName: job.owner]),
-                transfer: TransferOptions(partLength: partLength), checkpointPath: job.checkpointPath)
+                transfer: TransferOptions(partLength: partLength, greatestLength: job.greatestLength),
+                checkpointPath: job.checkpointPath)
             return ExportedDisk(try export.run().manifest)
         }
     }
