@@ -88,6 +88,7 @@ let package = Package(
         module(
             "HTTPHost",
             [
+                "CAllocator",
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -133,7 +134,7 @@ let package = Package(
         .executableTarget(name: "lathe", dependencies: ["LatheCommands"], swiftSettings: settings),
         .target(name: "CImageKernels", cSettings: [.treatAllWarnings(as: .error)]),
         .systemLibrary(name: "CISAL"), .systemLibrary(name: "CDeflate"), .systemLibrary(name: "CZstd"),
-        .systemLibrary(name: "CZlib"),
+        .systemLibrary(name: "CZlib"), .systemLibrary(name: "CAllocator"),
         .target(
             name: "LatheTestSupport", dependencies: ["ImageModel", "ImageFormats"], path: "Tests/LatheTestSupport",
             swiftSettings: settings),

@@ -1,5 +1,7 @@
+internal import CAllocator
 public import HummingbirdCore
 public import NIOCore
+internal import NIOPosix
 internal import Synchronization
 
 /// The places for connections of one port: those that nobody has proved anything on make way for new ones.
@@ -11,6 +13,8 @@ public final class ConnectionSlots: Sendable {
         var openCount = 0
         /// Those of them that were displaced.
         var displacedCount = 0
+        /// The most connections since memory was last given back.
+        var peak = 0
         /// What takes connections from the queue.
         var listener: (any Channel)?
         /// Whether the queue is left alone until there is room.
@@ -53,18 +57,29 @@ public final class ConnectionSlots: Sendable {
         let id = ObjectIdentifier(channel)
         let displaced = state.withLock { state in
             state.channels[id] = channel
+            state.peak = max(state.peak, state.channels.count)
             let ids = state.table.admit(id, from: PeerNetwork(channel.remoteAddress), at: .now())
             state.displacedCount += ids.count
             return ids.compactMap { state.channels.removeValue(forKey: $0) }
         }
         for channel in displaced { channel.close(promise: nil) }
         channel.closeFuture.whenComplete { [self] _ in
-            state.withLock { state in
+            let isOver = state.withLock { state in
                 if state.channels.removeValue(forKey: id) == nil { state.displacedCount -= 1 }
                 state.table.remove(id)
+                guard state.peak >= Self.crowd, state.channels.count <= state.peak / 8 else { return false }
+                state.peak = state.channels.count
+                return true
             }
+            if isOver { Self.giveMemoryBack() }
         }
     }
+
+    /// From so many connections on, what they leave in memory is worth looking for.
+    private static let crowd = 64
+
+    /// What connections had lies between what goes on, where the allocator keeps it for ever unless it is asked.
+    private static func giveMemoryBack() { NIOThreadPool.singleton.submit { _ in malloc_trim(0) } }
 
     // MARK: What the listener asks
 
