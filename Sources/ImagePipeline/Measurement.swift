@@ -11,9 +11,10 @@ public struct Measurement: Hashable, Sendable {
 }
 
 extension Conversion {
-    /// Measures the image that `run` would make, without making it: all is read, scanned, compressed where the format asks for it,
-    /// and placed, and nothing is written; blocks. Of a disk with nothing in it, or with all of it stored as it is, only the
-    /// encoder is asked.
+    /// Measures the image that `run` would make, without making it; blocks.
+    ///
+    /// All is read, scanned, compressed where the format asks for it, and placed, and nothing is written. Of a disk with nothing in
+    /// it, or with all of it stored as it is, only the encoder is asked.
     ///
     /// - Throws: what the source and the encoder throw; `cancelled`.
     public func measure() throws(ImageError) -> Measurement {

@@ -114,8 +114,9 @@ struct QCOW2RefcountWindow {
         }
     }
 
-    /// L2 tables and clusters of content may be shared by as many as their refcount says, with snapshots and without: who writes
-    /// makes a copy first. Packed content shares in any case.
+    /// L2 tables and clusters of content may be shared by as many as their refcount says, with snapshots and without.
+    ///
+    /// Who writes makes a copy first. Packed content shares in any case.
     ///
     /// Source: QEMU `docs/interop/qcow2.rst`, "Host cluster management".
     private func sharing(_ entry: UInt32, _ stored: UInt32) -> Sharing {

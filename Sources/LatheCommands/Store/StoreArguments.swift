@@ -157,9 +157,8 @@ struct StoreArguments: ParsableArguments {
     /// - Returns: nil where it is reached over a network, or is not there.
     func directoryBucket(_ location: StoreLocation) throws(ImageError) -> DirectoryBucket? {
         do throws(StoreError) {
-            guard let path = try directory(location.scheme, settings(location.scheme), creating: false) else {
-                return nil
-            }
+            let settings = try settings(location.scheme)
+            guard let path = try? directory(location.scheme, settings, creating: false) else { return nil }
             return try? DirectoryStore(path: path, creating: false).bucket(BucketName(location.bucket))
         } catch {
             throw error.imageError
