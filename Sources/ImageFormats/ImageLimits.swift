@@ -9,8 +9,11 @@ public enum ImageLimits {
     public static let virtualSize = UInt64(Int64.max)
     /// A raw file, in bytes: the whole sectors of the largest disk.
     public static let rawLength = virtualSize / sectorSize * sectorSize
-    /// Images in a chain of backing files or parents; longer ones are not made, and each costs a look at its tables.
-    public static let chainDepth = 64
+    /// Images in a chain of backing files or parents.
+    ///
+    /// Each takes a descriptor, of which a process of Linux has 1024 unless it may have more, and a step deeper into the stack of the
+    /// thread that maps a range; where descriptors run out before, the system's error names the file.
+    public static let chainDepth = 1024
     /// A compressed unit when it is inflated, in bytes: four times the largest cluster of qcow2, and each thread needs as much.
     public static let inflatedUnitLength: UInt64 = 8 << 20
     /// Slots that a checker keeps a bit for at once, 32 MiB of them: blocks of a vdi, grains of a vmdk.
