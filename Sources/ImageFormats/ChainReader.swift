@@ -2,7 +2,7 @@ import ImageModel
 
 /// Maps the guest's bytes in images that lie over one another: what an image has no place for is the next one's.
 ///
-/// What lies behind the end of a shorter image under a longer one reads as zero; what a longer one has behind the end of the one
+/// What lies behind the end of a shorter image under a longer one reads as zero, and is a hole of the longer one; what a longer one has behind the end of the one
 /// over it is not seen.
 struct ChainReader: ImageReader {
     /// The guest bytes that are mapped in one step at first.
@@ -35,7 +35,9 @@ struct ChainReader: ImageReader {
     /// The largest of all: no chunk may cut the compressed units of any.
     var unitSize: UInt64? { layers.compactMap(\.reader.unitSize).max() }
 
-    func depth(of offset: FileOffset) -> Int { (layers.lastIndex { $0.files.start <= offset }) ?? 0 }
+    func details(in source: any ImageSource) throws(ImageError) -> [FormatDetail] {
+        try layers[0].reader.details(in: SourceWindow(source, layers[0].files))
+    }
 
     func extents(in range: GuestRange, atMost count: Int, from source: any ImageSource) throws(ImageError)
         -> [MappedExtent]
@@ -68,10 +70,11 @@ struct ChainReader: ImageReader {
         while position < ownEnd, list.count <= count {
             let wanted = GuestRange(start: position, length: ownEnd - position)
             for extent in try reader.extents(in: wanted, atMost: count, from: sources[layer]) {
-                if case .hole = extent.mapping, !isLast {
+                if case .hole = extent.mapping, !isLast, extent.range.start.bytes < layers[layer + 1].reader.virtualSize
+                {
                     try map(extent.range, layer: layer + 1, sources, atMost: count, into: &list)
                 } else {
-                    list.append(extent.moved(by: layers[layer].files.start))
+                    list.append(extent.moved(by: layers[layer].files.start, depth: layer))
                 }
                 guard list.count <= count else { return }
                 position = extent.range.end
@@ -79,19 +82,23 @@ struct ChainReader: ImageReader {
         }
         guard list.count <= count else { return }
         list.append(
-            MappedExtent(range: GuestRange(start: ownEnd, length: range.end - ownEnd), mapping: .zero))
+            MappedExtent(
+                range: GuestRange(start: ownEnd, length: range.end - ownEnd), mapping: .hole, depth: max(layer, 1) - 1))
     }
 }
 
 extension MappedExtent {
-    /// The same extent in an address space in which its file begins at `base`.
-    func moved(by base: FileOffset) -> MappedExtent {
+    /// The same extent of an image of a chain, in an address space in which its file begins at `base`.
+    func moved(by base: FileOffset, depth: Int = 0) -> MappedExtent {
+        var moved = self
+        moved.depth = depth
         switch mapping {
-        case .zero, .hole: return self
-        case .raw(let offset): return MappedExtent(range: range, mapping: .raw(base + offset.bytes))
+        case .zero, .hole: break
+        case .raw(let offset): moved.mapping = .raw(base + offset.bytes)
         case .compressed(var unit):
             unit.stored = FileRange(start: base + unit.stored.start.bytes, length: unit.stored.length)
-            return MappedExtent(range: range, mapping: .compressed(unit))
+            moved.mapping = .compressed(unit)
         }
+        return moved
     }
 }

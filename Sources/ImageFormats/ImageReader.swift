@@ -17,6 +17,12 @@ public protocol ImageReader: Sendable {
     /// What `info` shows of the header, in the order of the specification.
     var details: [FormatDetail] { get }
 
+    /// The same, with what is in tables: snapshots, for one.
+    ///
+    /// - Parameter source: the image's own file.
+    /// - Throws: `corrupt` or `truncated` where these can't be right.
+    func details(in source: any ImageSource) throws(ImageError) -> [FormatDetail]
+
     /// Reads and checks the header, of this file alone: what is in other files is not looked for, and holes may be a parent's.
     ///
     /// Good for what a header says; content is read through `open`.
@@ -38,9 +44,6 @@ public protocol ImageReader: Sendable {
     /// - Returns: nil where the image is whole by itself.
     /// - Throws: `external-reference` or `input-output` where it can't be opened; `mismatch` where it is not the right one.
     func openParent(_ references: any ReferencedFiles, of source: any ImageSource) throws(ImageError) -> ParentImage?
-
-    /// How many images lie over the one that has a file offset: 0 for the image that was asked for.
-    func depth(of offset: FileOffset) -> Int
 
     /// Maps a guest range, from its start on.
     ///
@@ -78,7 +81,7 @@ extension ImageReader {
         -> ParentImage?
     { nil }
 
-    public func depth(of offset: FileOffset) -> Int { 0 }
+    public func details(in source: any ImageSource) throws(ImageError) -> [FormatDetail] { details }
 }
 
 /// One line of what a header says.
@@ -87,6 +90,9 @@ public struct FormatDetail: Hashable, Sendable {
         case text(String)
         case number(UInt64)
         case flag(Bool)
+        case texts([String])
+        /// Several things, each with lines of its own.
+        case records([[FormatDetail]])
     }
 
     /// As `qemu-img info --output json` has it under `format-specific`, where it has the same fact.

@@ -53,17 +53,20 @@ public enum Mapping: Hashable, Sendable {
 public struct MappedExtent: Hashable, Sendable {
     public var range: GuestRange
     public var mapping: Mapping
+    /// How many images of a chain lie over the one that says so: 0 for the image that was asked for.
+    public var depth: Int
 
-    public init(range: GuestRange, mapping: Mapping) {
+    public init(range: GuestRange, mapping: Mapping, depth: Int = 0) {
         self.range = range
         self.mapping = mapping
+        self.depth = depth
     }
 
-    /// Takes `next` in where it goes on as this extent does: the same kind and, for stored bytes, the next file offset.
+    /// Takes `next` in where it goes on as this extent does: the same kind in the same image and, for stored bytes, the next file offset.
     ///
     /// - Returns: false, and no change, where it does not.
     public mutating func absorb(_ next: MappedExtent) -> Bool {
-        guard next.range.start == range.end else { return false }
+        guard next.range.start == range.end, next.depth == depth else { return false }
         switch (mapping, next.mapping) {
         case (.zero, .zero), (.hole, .hole): break
         case (.raw(let here), .raw(let there)) where here + range.length == there: break

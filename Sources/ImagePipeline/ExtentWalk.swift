@@ -30,7 +30,7 @@ public struct ExtentWalk: Sendable {
         if length < stored.length { rest = extent.dropping(length) }
         return MappedExtent(
             range: GuestRange(start: extent.range.start, length: length),
-            mapping: kind == .data ? extent.mapping : .zero)
+            mapping: kind == .data ? extent.mapping : .zero, depth: extent.depth)
     }
 }
 
@@ -64,13 +64,14 @@ extension MappedExtent {
     /// The extent without its first `length` bytes.
     func dropping(_ length: UInt64) -> MappedExtent {
         let rest = GuestRange(start: range.start + length, length: range.length - length)
-        guard case .raw(let offset) = mapping else { return MappedExtent(range: rest, mapping: mapping) }
-        return MappedExtent(range: rest, mapping: .raw(offset + length))
+        guard case .raw(let offset) = mapping else { return MappedExtent(range: rest, mapping: mapping, depth: depth) }
+        return MappedExtent(range: rest, mapping: .raw(offset + length), depth: depth)
     }
 
     /// The first `length` bytes of the extent, or all of it where it is shorter.
     func prefix(_ length: UInt64) -> MappedExtent {
-        MappedExtent(range: GuestRange(start: range.start, length: min(length, range.length)), mapping: mapping)
+        MappedExtent(
+            range: GuestRange(start: range.start, length: min(length, range.length)), mapping: mapping, depth: depth)
     }
 }
 

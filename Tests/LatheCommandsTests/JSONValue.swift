@@ -32,10 +32,12 @@ enum JSONValue: Decodable, Hashable {
         return members[key]
     }
 
-    var keys: Set<String> {
-        guard case .object(let members) = self else { return [] }
-        return Set(members.keys)
+    var fields: [String: JSONValue] {
+        guard case .object(let members) = self else { return [:] }
+        return members
     }
+
+    var keys: Set<String> { Set(fields.keys) }
 
     var elements: [JSONValue] {
         guard case .list(let list) = self else { return [] }

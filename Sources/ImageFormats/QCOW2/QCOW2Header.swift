@@ -77,6 +77,10 @@ package struct QCOW2Header: Hashable, Sendable {
     var backingFormatName: FileRange?
     /// Where the name of the external data file is, where there is one.
     var dataFileName: FileRange?
+    /// Where the names of the features are, where there is such a table.
+    var featureNames: FileRange?
+    /// What the image calls the incompatible features that are not known.
+    var unknownFeatures: [String] = []
 }
 
 // MARK: - What follows from the fields
@@ -156,6 +160,8 @@ extension QCOW2Header {
         headerLength = Self.version2Length
         if version >= 3 { try readVersion3Fields(source) }
         try readExtensions(source)
+        let unknown = incompatibleFeatures.subtracting(.known)
+        if !unknown.isEmpty { unknownFeatures = try names(ofFeatures: unknown.rawValue, kind: 0, in: source) }
     }
 
     private mutating func readVersion3Fields(_ source: any ImageSource) throws(ImageError) {
@@ -197,6 +203,7 @@ extension QCOW2Header {
             if type == Extension.encryptionHeader { encryptionHeader = data }
             if type == Extension.backingFormat { backingFormatName = data }
             if type == Extension.dataFileName { dataFileName = data }
+            if type == Extension.featureNameTable { featureNames = data }
             position = data.end.bytes + (8 - length % 8) % 8
         }
     }
@@ -216,8 +223,9 @@ extension QCOW2Header {
         guard unknown.isEmpty else {
             throw refusal(
                 .unsupported,
-                "qcow2 incompatible feature bits \(hex(unknown.rawValue)) are not known to Lathe; convert the image with "
-                    + "the program that wrote it", 72)
+                "qcow2 incompatible feature bits \(hex(unknown.rawValue)) are not known to Lathe"
+                    + (unknownFeatures.isEmpty ? "" : ": \(unknownFeatures.joined(separator: ", "))")
+                    + "; convert the image with the program that wrote it", 72)
         }
         guard compressionType <= 1 else {
             throw refusal(
@@ -320,8 +328,6 @@ extension QCOW2Header {
         (0, 0, "dirty bit"), (0, 1, "corrupt bit"), (0, 2, "external data file"), (0, 3, "compression type"),
         (0, 4, "extended L2 entries"), (1, 0, "lazy refcounts"), (2, 0, "bitmaps"), (2, 1, "raw external data"),
     ]
-    /// Bytes of an entry of the feature name table.
-    private static let featureNameLength = 48
 
     /// The first 512 bytes of a file with neither backing file nor snapshots.
     ///

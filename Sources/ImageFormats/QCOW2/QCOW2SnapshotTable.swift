@@ -3,13 +3,21 @@ import ImageModel
 /// An internal snapshot: an L1 table of its own, and the size that the disk had.
 ///
 /// Source: QEMU `docs/interop/qcow2.rst`, section "Snapshots".
-struct QCOW2Snapshot: Hashable, Sendable {
+struct QCOW2Snapshot: Sendable {
     var id: String
     var name: String
     var l1Offset: UInt64
     var l1EntryCount: UInt64
     /// In bytes; nil where the entry does not say it, and the disk has kept its size.
     var diskSize: UInt64?
+    /// When it was taken, since 1970-01-01 UTC.
+    var date: (seconds: UInt32, nanoseconds: UInt32)
+    /// How long the machine had run, in nanoseconds.
+    var machineClock: UInt64
+    /// Of the machine's saved state, in bytes.
+    var stateSize: UInt64
+    /// nil where the entry does not say it.
+    var instructionCount: UInt64?
     /// Where its entry stands.
     var offset: FileOffset
 }
@@ -58,7 +66,7 @@ enum QCOW2SnapshotTable {
     }
 
     /// Hands every entry to `body`, in the table's order.
-    private static func forEach(
+    static func forEach(
         _ header: QCOW2Header, in source: any ImageSource, _ body: (QCOW2Snapshot) -> Void
     ) throws(ImageError) {
         var position = header.snapshotsOffset
@@ -85,10 +93,19 @@ enum QCOW2SnapshotTable {
                     id: String(decoding: names.prefix(Int(idLength)), as: UTF8.self),
                     name: String(decoding: names.dropFirst(Int(idLength)), as: UTF8.self),
                     l1Offset: fixed.bigEndian(at: 0), l1EntryCount: UInt64(fixed.bigEndian(UInt32.self, at: 8)),
-                    diskSize: extraLength >= 16 ? rest.bigEndian(at: 8) : nil, offset: FileOffset(position)))
+                    diskSize: extraLength >= 16 ? rest.bigEndian(at: 8) : nil,
+                    date: (fixed.bigEndian(at: 16), fixed.bigEndian(at: 20)), machineClock: fixed.bigEndian(at: 24),
+                    stateSize: extraLength >= 8 ? rest.bigEndian(at: 0) : UInt64(fixed.bigEndian(UInt32.self, at: 32)),
+                    instructionCount: extraLength >= 24 ? known(rest.bigEndian(at: 16)) : nil,
+                    offset: FileOffset(position)))
             position += length + (8 - length % 8) % 8
         }
     }
+}
+
+extension QCOW2SnapshotTable {
+    /// All bits set say that the count is not known.
+    private static func known(_ count: UInt64) -> UInt64? { count == .max ? nil : count }
 }
 
 extension QCOW2Header {

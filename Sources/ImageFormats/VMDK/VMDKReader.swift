@@ -76,11 +76,6 @@ public struct VMDKReader: ImageReader {
         ]
         if case .hosted(let extent, _) = file {
             details.append(FormatDetail("compressed", .flag(extent.grains.isCompressed)))
-        } else {
-            details.append(FormatDetail("extents", .number(UInt64(descriptor.extents.count))))
-            let names = descriptor.extents.map(\.fileName).filter { !$0.isEmpty }
-            let shown = names.prefix(8).map(ReferencedName.shown).joined(separator: ", ")
-            details.append(FormatDetail("extent-files", .text(names.count > 8 ? shown + ", …" : shown)))
         }
         if let parent = descriptor.parentName { details.append(FormatDetail("backing-filename", .text(parent))) }
         if let adapter = descriptor.dataBase["adaptertype"] {
@@ -90,6 +85,31 @@ public struct VMDKReader: ImageReader {
             details.append(FormatDetail("hwversion", .text(version)))
         }
         return details
+    }
+
+    public func details(in source: any ImageSource) throws(ImageError) -> [FormatDetail] {
+        guard let descriptor = file.descriptor else { return details }
+        let records: [[FormatDetail]]
+        if case .hosted(let extent, _) = file {
+            let flag = extent.grains.isCompressed ? [FormatDetail("compressed", .flag(true))] : []
+            records = [
+                [
+                    FormatDetail("filename", .text(source.name)), FormatDetail("format", .text("")),
+                    FormatDetail("virtual-size", .number(virtualSize)),
+                ] + (unitSize.map { [FormatDetail("cluster-size", .number($0))] } ?? []) + flag
+            ]
+        } else {
+            // Grains are said in the extents' own headers, and no other file is opened for this.
+            let directory = source.name.lastIndex(of: "/").map { source.name[...$0] } ?? ""
+            records = descriptor.extents.map { extent in
+                [
+                    FormatDetail("filename", .text(extent.fileName.isEmpty ? "" : directory + extent.fileName)),
+                    FormatDetail("format", .text(extent.type)),
+                    FormatDetail("virtual-size", .number(extent.size * sectorSize)),
+                ]
+            }
+        }
+        return details + [FormatDetail("extents", .records(records))]
     }
 
     public func extents(in range: GuestRange, atMost count: Int, from source: any ImageSource) throws(ImageError)

@@ -11,8 +11,8 @@ struct MapCommand: ParsableCommand {
             The keys of --output json are those of 'qemu-img map --output json'. Holes of the file itself count as zero. Extents \
             are printed as they are found, whatever their number.
 
-            Where content is in several files, an extent's filename says in which, and its depth how many images lie over that \
-            one; zeros have no depth.
+            Where content is in several files, an extent's filename says in which. Its depth is how many images lie over the one \
+            that says what is there, or that it is zero.
             """)
 
     @OptionGroup var arguments: ImageArguments
@@ -70,15 +70,15 @@ struct MapLines {
 
     mutating func add(_ extent: MappedExtent) throws {
         var entry = Entry(
-            start: extent.range.start.bytes, length: extent.range.length, present: true, zero: false, data: true,
-            compressed: false)
+            start: extent.range.start.bytes, length: extent.range.length, depth: extent.depth, present: true,
+            zero: false, data: true, compressed: false)
         switch extent.mapping {
         case .raw(let offset): entry.offset = place(offset, of: &entry)
         case .compressed(let unit):
             entry.compressed = true
             _ = place(unit.stored.start, of: &entry)
         case .zero: (entry.zero, entry.data) = (true, false)
-        case .hole: (entry.present, entry.zero, entry.data) = (false, true, false)
+        case .hole: (entry.present, entry.zero, entry.data) = (image.format.hasNoImageUnderIt, true, false)
         }
         switch format {
         case .json:
@@ -94,12 +94,11 @@ struct MapLines {
         if buffer.utf8.count > 64 << 10 { try flush() }
     }
 
-    /// Where an offset is in its own file, with that file and its depth put into the entry.
+    /// Where an offset is in its own file, with that file put into the entry.
     private func place(_ offset: FileOffset, of entry: inout Entry) -> UInt64 {
         guard !hasOneFile else { return offset.bytes }
         let place = image.source.place(of: offset)
         entry.filename = place.name
-        entry.depth = image.reader.depth(of: offset)
         return place.offset.bytes
     }
 
@@ -116,4 +115,9 @@ struct MapLines {
     private static func row(_ texts: String...) -> String {
         texts.dropLast().map { Rendering.padded($0, 16) }.joined() + (texts.last ?? "") + "\n"
     }
+}
+
+extension ImageFormat {
+    /// Whether QEMU knows no image under one of this format, and calls its holes present: there is nothing else that they could show.
+    fileprivate var hasNoImageUnderIt: Bool { [.vdi, .vhd].contains(self) }
 }
