@@ -24,12 +24,18 @@ public final class FileSource: ImageSource {
     let isRegularFile: Bool
     private let runs: DataRuns
     private let sharing: FileSharing
+    /// nil for a file.
+    private let device: BlockDevice?
+    /// How much had been written to the device; nil where that is not told, or does not matter.
+    private let sectorsWritten: UInt64?
 
     /// Opens a path for reading.
     ///
-    /// - Parameter mapped: false reads into buffers even where mapping is possible.
-    /// - Parameter sharing: what others may do with it meanwhile.
-    /// - Throws: `input-output` where it can't be opened, or is locked by somebody who writes to it; `unsupported` for a directory, a pipe or a socket.
+    /// - Parameters:
+    ///   - mapped: false reads into buffers even where mapping is possible.
+    ///   - sharing: what others may do with it meanwhile.
+    /// - Throws: `input-output` where it can't be opened, or is locked by somebody who writes to it; `unsupported` for a directory, a
+    ///   pipe or a socket.
     public convenience init(path: String, mapped: Bool = true, sharing: FileSharing = .readers) throws(ImageError) {
         // Without O_NONBLOCK a named pipe would wait here for its writer.
         try self.init(
@@ -74,6 +80,10 @@ public final class FileSource: ImageSource {
                 path: name)
         }
         if sharing == .readers { try lock.apply(to: descriptor, path: name) }
+        device = status.isBlockDevice ? BlockDevice(number: status.st_rdev) : nil
+        // What was written before and is still on its way shall not count as written while it is read.
+        if status.isBlockDevice, sharing == .readers { _ = fdatasync(descriptor.number) }
+        sectorsWritten = sharing == .readers ? device?.sectorsWritten : nil
         let end = try descriptor.end(status, path: name)
         self.name = name
         self.start = min(start, end)
@@ -174,7 +184,7 @@ public final class FileSource: ImageSource {
 
     public func requireUnchanged() throws(ImageError) {
         if let fault = faultOffset { throw unreadable(at: fault) }
-        guard isRegularFile else { return }
+        guard isRegularFile else { return try requireSameDevice() }
         let status = try descriptor.status(path: name)
         guard UInt64(max(0, status.st_size)) == start + length else {
             throw ImageError(
@@ -190,6 +200,19 @@ public final class FileSource: ImageSource {
                 "the file was written to while it was read; stop whatever writes to it and start again; where "
                     + "nobody does, and the file system moves the time by itself, pass --force-share (-U)", path: name)
         }
+    }
+
+    /// Who else has the block device for himself and may write to it, a mounted file system for one, in words; nil where nobody has,
+    /// and for a file.
+    public var deviceUser: String? { device.flatMap { $0.user(path: name) } }
+
+    /// - Throws: `source-changed` where the device was written to, as far as the kernel counts.
+    private func requireSameDevice() throws(ImageError) {
+        guard let sectorsWritten, let now = device?.sectorsWritten, now != sectorsWritten else { return }
+        throw ImageError(
+            .sourceChanged,
+            "\(now &- sectorsWritten) sectors of the device were written while it was read; stop whatever writes to it (a mounted "
+                + "file system for one) and start again, or pass --force-share (-U)", path: name)
     }
 
     /// Where in the source the first page fault happened that could not be served.

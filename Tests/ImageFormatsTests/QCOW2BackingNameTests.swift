@@ -23,7 +23,7 @@ import Testing
     }
 
     @Test(arguments: [
-        ("json:", "no value"), ("json:{", "missing"), ("json:{}", "without a file name"), ("json:[]", "list"),
+        ("json:", "ends too early"), ("json:{", "missing"), ("json:{}", "without a file name"), ("json:[]", "list"),
         (#"json:{"driver":"qcow2"}"#, "without a file name"),
         (#"json:{"driver":"nbd","host":"a"}"#, "without a file name"),
         (#"json:{"driver":"raw","file":{"driver":"nbd","host":"a"}}"#, "driver 'nbd'"),

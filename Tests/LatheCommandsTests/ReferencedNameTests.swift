@@ -34,7 +34,12 @@ import Testing
 
     @Test(.requiresQEMU) func aFormatThatNoImageSaysIsTheUsers() throws {
         let top = directory.file("top.qcow2")
-        try QEMU.make(["create", "-q", "-u", "-f", "qcow2", "-b", "base.raw", top, "1000448"])
+        try QEMU.make(["create", "-q", "-u", "-f", "qcow2", "-F", "raw", "-b", "base.raw", top, "1000448"])
+        // As old versions wrote it: the header extension with the format (0xE2792ACA) becomes one that nobody knows.
+        var bytes = try Data(contentsOf: URL(filePath: top))
+        let place = try #require(bytes.firstRange(of: Data([0xE2, 0x79, 0x2A, 0xCA])))
+        bytes.replaceSubrange(place, with: [0x12, 0x34, 0x56, 0x78])
+        try bytes.write(to: URL(filePath: top))
         let unsaid = try compare(top)
         #expect(unsaid.status == 2 && unsaid.errors.contains("--backing-format"), "\(unsaid.testDescription)")
         let said = try compare(top, "--backing-format", "raw")

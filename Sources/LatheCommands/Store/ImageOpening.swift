@@ -30,7 +30,7 @@ extension StoreArguments {
             if let bucket = try directoryBucket(location) { CommandFiles.noteRead(key, in: bucket) }
             return try StoreSource(open(location, cancellation: cancellation), key)
         }
-        guard path == "-" else { return try FileSource(path: path, sharing: shared.sharing) }
+        guard path == "-" else { return Self.noting(try FileSource(path: path, sharing: shared.sharing)) }
         try CommandFiles.takeStandardInput()
         if let file = try standardInputFile() { return file }
         let goOn = { @Sendable () throws(ImageError) in
@@ -41,6 +41,15 @@ extension StoreArguments {
                 STDIN_FILENO, name: FileSource.standardInputName, greatestLength: ImageLimits.rawLength, goOn: goOn)
         }
         return try PipeSpool.spool(STDIN_FILENO, name: FileSource.standardInputName, goOn: goOn)
+    }
+
+    /// Says who else has a block device: a copy of what is written to meanwhile need not belong together.
+    private static func noting(_ source: FileSource) -> FileSource {
+        if let user = source.deviceUser {
+            Rendering.note(
+                "lathe: note: \(source.name): \(user), and what is written there while it is read need not belong together")
+        }
+        return source
     }
 
     /// Standard input where it is a file or a block device; nil for a pipe.
