@@ -96,7 +96,7 @@ class Bench:
     def convert(self, source, format_):
         image = os.path.join(self.directory, "ours.img")
         self.emptied(image)
-        return image, run([self.lathe, "convert", "-q", "-f", "raw", "-O", format_, source, image], image).wall
+        return image, run([self.lathe, "convert", "-q", "--no-flush", "-f", "raw", "-O", format_, source, image], image).wall
 
 
 def measure(bench, source, format_, pairs):

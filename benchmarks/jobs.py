@@ -110,7 +110,8 @@ def peer(tools, job, image, source, destination):
 
 
 def lathe_convert(tools, source_format, format, options, source, destination):
-    return [tools.lathe, "convert", "-q", "-f", source_format, "-O", format, *options, source, destination]
+    # As qemu-img's default is (-t unsafe): neither waits for the disk.
+    return [tools.lathe, "convert", "-q", "--no-flush", "-f", source_format, "-O", format, *options, source, destination]
 
 
 def qemu_convert(tools, source_format, format, options, source, destination):

@@ -55,7 +55,7 @@ def make_sparse(path, size, data):
 
 
 def measure_convert(lathe, layout, source, output, repeats):
-    command = [lathe, "convert", "-q", "-f", "raw", "-O", layout[0], *layout[1], source, output]
+    command = [lathe, "convert", "-q", "--no-flush", "-f", "raw", "-O", layout[0], *layout[1], source, output]
     anonymous = run(command, output, watch_memory=True).anonymous
     walls = []
     for _ in range(repeats):

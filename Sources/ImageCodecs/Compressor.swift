@@ -36,6 +36,13 @@ public struct Compressor: ~Copyable {
         self.engine = engine
     }
 
+    private static func outOfMemory(_ compression: UnitCompression) -> ImageError {
+        ImageError(
+            .limitExceeded,
+            "no memory is left for a compressor of level \(compression.level); take fewer threads (--threads) or a lower level"
+        )
+    }
+
     /// The levels that a library has.
     public static func levels(of library: UnitCompression.Library) -> ClosedRange<Int> { kind(of: library).levels }
 
@@ -66,17 +73,22 @@ public struct Compressor: ~Copyable {
     ///
     /// - Returns: how many bytes it took; nil where the unit does not become shorter and is to be kept as it is, and nothing
     ///   was added.
-    public mutating func compress(_ input: Span<UInt8>, into output: inout [UInt8]) -> Int? {
+    /// - Throws: `limit-exceeded` where the library or the stream gets no memory.
+    public mutating func compress(_ input: Span<UInt8>, into output: inout [UInt8]) throws(ImageError) -> Int? {
         // Room for all that may come out, even where that is to be thrown away: with less, libraries give up too early.
         let room = engine.bound(input.count)
-        if scratch.count < room { scratch = [UInt8](repeating: 0, count: room) }
+        if scratch.count < room {
+            try AvailableMemory.require(room)
+            scratch = [UInt8](repeating: 0, count: room)
+        }
         let engine = engine
         let count = unsafe scratch.withUnsafeMutableBytes { target in
             unsafe input.withUnsafeBytes { source in
                 unsafe engine.compress(source, into: UnsafeMutableRawBufferPointer(rebasing: target[..<room]))
             }
         }
-        guard let count else { preconditionFailure("a stream of \(input.count) bytes must fit its bound of \(room)") }
+        // Whatever the content, the room does; libraries that make tables as they go need memory for that.
+        guard let count else { throw Self.outOfMemory(compression) }
         guard !compression.keepsIncompressible || count < input.count else { return nil }
         output += scratch[..<count]
         guard compression.method == .gzip else { return count }

@@ -39,7 +39,7 @@ struct ChunkContent: ~Copyable {
 
     /// Reads, and inflates, what a chunk has stored.
     mutating func load(_ chunk: Chunk) throws(ImageError) {
-        allocate()
+        try allocate()
         note(chunk)
         for extent in chunk.extents { try read(extent) }
     }
@@ -60,7 +60,7 @@ struct ChunkContent: ~Copyable {
         of range: GuestRange, storedIn extents: [MappedExtent],
         _ body: (Span<UInt8>, GuestOffset) throws(ImageError) -> Void
     ) throws(ImageError) {
-        allocate()
+        try allocate()
         var index = extents.partitioningIndex { $0.range.end > range.start }
         var position = range.start
         while position < range.end {
@@ -99,15 +99,17 @@ struct ChunkContent: ~Copyable {
         }
     }
 
-    private mutating func allocate() {
-        if buffer.isEmpty { buffer = [UInt8](repeating: 0, count: bufferLength) }
+    private mutating func allocate() throws(ImageError) {
+        guard buffer.isEmpty else { return }
+        try AvailableMemory.require(bufferLength)
+        buffer = [UInt8](repeating: 0, count: bufferLength)
     }
 
     /// Holds nothing, from a guest offset on: a chunk that is all zero.
-    mutating func clear(from guest: GuestOffset) {
+    mutating func clear(from guest: GuestOffset) throws(ImageError) {
         start = guest
         pieces.removeAll(keepingCapacity: true)
-        allocate()
+        try allocate()
     }
 
     /// Lends the bytes of a guest range of the chunk.
@@ -136,8 +138,8 @@ struct ChunkContent: ~Copyable {
     }
 
     /// Makes all of the buffer that is in no piece zero, to the end of the last unit of the disk and beyond.
-    mutating func fillGaps() {
-        allocate()
+    mutating func fillGaps() throws(ImageError) {
+        try allocate()
         var place = 0
         for piece in pieces {
             fillWithZeros(place..<Int(piece.start - start))
@@ -194,7 +196,10 @@ struct ChunkContent: ~Copyable {
             }
             partUnit = nil
             let length = Int(unit.content.length)
-            if partContent.count < length { partContent = [UInt8](repeating: 0, count: length) }
+            if partContent.count < length {
+                try AvailableMemory.require(length)
+                partContent = [UInt8](repeating: 0, count: length)
+            }
             let produced = try image.source.withBytes(of: unit.stored) { (bytes) throws(ImageError) in
                 decompressor?.decompress(bytes, method: unit.method, into: &partContent, 0..<length)
             }

@@ -179,8 +179,8 @@ private struct ChunkComparer: ~Copyable {
         if let chunk = pair.right { try right.load(chunk) }
         guard pair.left != nil else { return try Self.firstNonzero(right) }
         guard pair.right != nil else { return try Self.firstNonzero(left) }
-        left.fillGaps()
-        right.fillGaps()
+        try left.fillGaps()
+        try right.fillGaps()
         var difference: Int?
         try left.withBytes(of: pair.range) { (leftBytes) throws(ImageError) in
             try right.withBytes(of: pair.range) { (rightBytes) throws(ImageError) in
@@ -194,10 +194,10 @@ private struct ChunkComparer: ~Copyable {
     mutating func differingSectors(in pair: ChunkPair) throws(ImageError) -> [GuestRange] {
         guard let first = try firstDifference(in: pair) else { return [] }
         // What was not loaded is zero; `firstDifference` has filled the gaps only where both were.
-        if pair.left == nil { left.clear(from: pair.range.start) }
-        if pair.right == nil { right.clear(from: pair.range.start) }
-        left.fillGaps()
-        right.fillGaps()
+        if pair.left == nil { try left.clear(from: pair.range.start) }
+        if pair.right == nil { try right.clear(from: pair.range.start) }
+        try left.fillGaps()
+        try right.fillGaps()
         var ranges: [GuestRange] = []
         var start = first.roundedDown(toMultipleOf: sectorSize)
         while start < pair.range.end.bytes {

@@ -71,7 +71,7 @@ final class ContentPass<Counter: ContentCounter>: Sendable {
                 }
                 if let digests {
                     content.dropZeros()
-                    content.fillGaps()
+                    try content.fillGaps()
                     try digests.add(chunk, content)
                 }
                 options.progress?.reach(chunk.range.end)

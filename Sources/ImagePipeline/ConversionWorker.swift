@@ -54,7 +54,7 @@ struct ConversionWorker: ~Copyable {
         if readsLate { content.note(chunk) } else { try content.load(chunk) }
         if !trustsHoles { content.dropZeros() }
         for piece in content.pieces { totals.contentBytes += piece.length }
-        if !readsLate, policy != .allHoles || compressor != nil { content.fillGaps() }
+        if !readsLate, policy != .allHoles || compressor != nil { try content.fillGaps() }
         if policy == .noHoles { content.keepAll(upTo: GuestOffset(min(chunk.range.end.bytes, contentLength))) }
         guard compressor != nil else { return }
         try countContent()
@@ -151,7 +151,7 @@ struct ConversionWorker: ~Copyable {
 
     /// Hashes the chunk, once all chunks before it are hashed.
     mutating func digest(_ chunk: Chunk, into digests: OrderedDigests) throws(ImageError) {
-        content.fillGaps()
+        try content.fillGaps()
         try digests.add(chunk, content)
     }
 }

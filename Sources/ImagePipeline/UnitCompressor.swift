@@ -46,7 +46,7 @@ struct UnitCompressor: ~Copyable {
                 let range = GuestRange(start, length: min(unitSize, (contentEnd ?? .max) - start))
                 let first = stored.count
                 let count = try content.withBytes(of: range) { (bytes) throws(ImageError) in
-                    compressor.compress(bytes, into: &stored)
+                    try compressor.compress(bytes, into: &stored)
                 }
                 units.append(Unit(content: range, stored: count == nil ? nil : first..<stored.count))
                 next += 1

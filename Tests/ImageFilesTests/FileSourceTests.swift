@@ -87,6 +87,12 @@ import Testing
         DataRuns(data: { Int64($1) }, hole: { Int64($1) }), DataRuns(data: { Int64($1) }, hole: { _, _ in 0 }),
         DataRuns(data: { _, _ in 0 }, hole: { Int64($1) + 1 }),
         DataRuns(data: { Int64($1) + 1 }, hole: { Int64($1) - 1 }),
+        DataRuns(data: { Int64($1) + 8192 }, hole: { Int64($1) + 12_288 }),
+        DataRuns(
+            data: { _, _ in
+                errno = ENXIO
+                return -1
+            }, hole: { Int64($1) + 12_288 }),
     ]) func aFileSystemThatContradictsItselfHasDataEverywhere(runs: DataRuns) throws {
         let directory = try TemporaryDirectory()
         let path = try directory.file("file", holding: [UInt8](repeating: 1, count: 10_000))
