@@ -70,6 +70,9 @@ public struct CheckReport: Sendable {
     public private(set) var leaks = 0
     public private(set) var warnings = 0
 
+    /// What is right by the format, and not what some program takes, in sentences.
+    public private(set) var remarks: [String] = []
+
     /// Allocation units of the disk.
     public var totalUnits: UInt64 = 0
     /// Of these, with a place in the file.
@@ -84,6 +87,8 @@ public struct CheckReport: Sendable {
     public var incomplete: ImageError?
 
     public init() {}
+
+    mutating func remark(_ sentence: String) { remarks.append(sentence) }
 
     /// Counts a finding, and keeps it while there is room; its text is made only then.
     mutating func add(

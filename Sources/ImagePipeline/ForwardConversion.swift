@@ -1,3 +1,4 @@
+internal import ImageCodecs
 internal import ImageFormats
 public import ImageModel
 
@@ -13,8 +14,13 @@ extension Conversion {
         if try makeEncoder().goesForward { return self }
         var forward = self
         forward.identity = ContentIdentity(fingerprint: 0, virtualSize: image.virtualSize)
-        guard try forward.makeEncoder().goesForward else { return nil }
-        forward.identity = ContentIdentity(fingerprint: try image.fingerprint(work), virtualSize: image.virtualSize)
+        let encoder = try forward.makeEncoder()
+        guard encoder.goesForward else { return nil }
+        // Of the disk as it will be, with the zeros by which an option rounds it up.
+        let size = encoder.writtenSize ?? image.virtualSize
+        var content = CRC64Sum()
+        content.add(CRC64Sum(checksum: try image.fingerprint(work), length: image.virtualSize), startingAt: 0)
+        forward.identity = ContentIdentity(fingerprint: content.checksum(length: size), virtualSize: size)
         return forward
     }
 

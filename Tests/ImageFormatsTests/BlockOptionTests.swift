@@ -72,6 +72,24 @@ import Testing
         }
     }
 
+    @Test func whatAProgramDoesNotTakeIsARemarkAndNoFinding() throws {
+        func report(_ format: ImageFormat, _ size: UInt64, _ options: [String: String]) throws -> CheckReport {
+            let image = try EncodedImage(format, virtualSize: size, units: [], options: options)
+            return FormatCatalog.check(image.memory, as: format)
+        }
+        for (format, options, program, whole) in [
+            (ImageFormat.vhd, ["subformat": "fixed"], "Azure", 1 << 20),
+            (.vmdk, ["subformat": "streamOptimized"], "VMware", 64 << 10),
+        ] as [(ImageFormat, [String: String], String, UInt64)] {
+            let odd = try report(format, whole + 512, options)
+            #expect(odd.remarks.count == 1 && odd.remarks.first?.contains(program) == true)
+            #expect(odd.isSound && odd.findings.isEmpty)
+            #expect(try report(format, whole, options).remarks.isEmpty)
+            let rounded = try report(format, whole + 512, options.merging(["align": "\(whole)"]) { $1 })
+            #expect(rounded.remarks.isEmpty && rounded.findings.isEmpty)
+        }
+    }
+
     @Test func alignmentsThatCannotBeAreRefused() {
         for size in ["3M", "256", "2G"] { #expect(Self.refusal(.vhd, ["align": size])?.code == .invalidOption) }
         #expect(Self.refusal(.vhd, size: (2040 << 30) - 512, ["align": "1G"]) == nil)

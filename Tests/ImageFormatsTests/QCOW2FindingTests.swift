@@ -79,10 +79,6 @@ extension QCOW2Tests {
         let report = try Self.damaged([], entries: [Self.cluster, Self.cluster])
         #expect(report.corruptions == 3 && report.leaks == 0)
         #expect(report.findings.last?.message.contains("expected no more than its refcount of 1") == true)
-        // Where nobody vouches for the refcounts, none says that it may be.
-        let dirty = try Self.damaged([(79, [1])], entries: [Self.cluster, Self.cluster])
-        #expect(dirty.corruptions == 1)
-        #expect(dirty.findings.last?.message.contains("since no refcount says more") == true)
     }
 
     @Test func aFileThatEndsInsideItsLastDataClusterReadsAsZerosThere() throws {
@@ -134,9 +130,13 @@ extension QCOW2Tests {
         #expect(FormatCatalog.check(image.memory, as: .qcow2).findings.isEmpty)
     }
 
-    @Test func aDirtyImageIsNotBlamedForItsRefcounts() throws {
-        let report = try Self.damaged([(79, [1]), (4 * Self.cluster + 1, [0, 0, 0, 0, 2])])
-        #expect(report.corruptions == 0 && report.leaks == 0 && report.warnings == 1)
+    /// With lazy refcounts, a program that is killed leaves such an image; whoever writes to it without counting anew loses content.
+    @Test func staleRefcountsOfADirtyImageAreFound() throws {
+        let stale: [(UInt64, [UInt8])] = [(4 * Self.cluster + 1, [0, 0, 0, 0, 2])]
+        let (clean, dirty) = (try Self.damaged(stale), try Self.damaged([(79, [1])] + stale))
+        #expect(dirty.corruptions == clean.corruptions && dirty.corruptions > 0 && dirty.leaks == clean.leaks)
+        #expect(dirty.warnings == 1)
+        #expect(try Self.damaged([(79, [1])]).isSound, "the mark alone says nothing of content")
         let shared = try Self.damaged([(79, [1])], entries: [Self.copied | 2 * Self.cluster])
         #expect(shared.corruptions == 1)
     }

@@ -65,6 +65,9 @@ import Testing
             OutputVariant(.qcow2, ["cluster_size": "2M", "extended_l2": "on", "compress": "on"]),
             OutputVariant(.vhd, ["block_size": "512k", "align": "1M"]), OutputVariant(.vhd, ["align": "1G"]),
             OutputVariant(.vhd, ["subformat": "fixed", "align": "1M"]),
+            OutputVariant(.vmdk, ["align": "64k"]),
+            OutputVariant(.vmdk, ["subformat": "streamOptimized", "align": "1M"]),
+            OutputVariant(.vmdk, ["subformat": "monolithicFlat", "align": "64k"]),
         ]
 
     /// Some programs take only files of whole sectors, and QEMU fills its own up to one.

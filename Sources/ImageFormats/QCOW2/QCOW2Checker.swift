@@ -80,8 +80,8 @@ public enum QCOW2Checker: ImageChecker {
         if features.contains(.dirty) {
             report.add(
                 .warning, "the incompatible features field", is: field, expected: "bit 0 (dirty) clear",
-                "the image was not closed, so its refcounts may be stale: they are not checked, and leaks are not counted; "
-                    + "'lathe check --repair all' writes them anew", at: FileOffset(72))
+                "the image was not closed, so its refcounts may be stale; 'lathe check --repair all' writes those anew that are, and "
+                    + "clears the mark", at: FileOffset(72))
         }
         if features.contains(.externalDataFile), header.snapshotCount > 0 {
             report.add(

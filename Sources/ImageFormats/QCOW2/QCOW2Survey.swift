@@ -59,9 +59,9 @@ struct QCOW2Survey: Sendable {
     }
 
     /// Whether the stored refcounts can be held against the references.
-    var hasRefcounts: Bool {
-        !header.incompatibleFeatures.contains(.dirty) && header.refcountTableClusters > 0 && !refcountTableIsLost
-    }
+    ///
+    /// Those of a dirty image too: what is stale in them is told as what it is (QEMU `docs/interop/qcow2.rst`, incompatible bit 0).
+    var hasRefcounts: Bool { header.refcountTableClusters > 0 && !refcountTableIsLost }
 
     mutating func run(_ report: inout CheckReport) throws(ImageError) {
         own(FileRange(0, length: min(header.clusterSize, source.length)), "the header", &report, from: 0)

@@ -155,7 +155,15 @@ public enum VHDChecker: ImageChecker {
         }
     }
 
+    /// "The VHD … must have a virtual size aligned to 1 MB" (Azure, "Prepare a VHD to upload").
+    private static let azureMultiple: UInt64 = 1 << 20
+
     private static func checkFixed(_ footer: VHDFooter, dataLimit: FileOffset, _ report: inout CheckReport) {
+        if footer.virtualSize % azureMultiple != 0 {
+            report.remark(
+                "The disk has \(footer.virtualSize) bytes, and Azure takes only whole MiB; 'lathe convert -O vhd -o "
+                    + "subformat=fixed,align=1M' rounds it up.")
+        }
         // An empty disk has a sector in front of its footer, so that the footer does not stand at byte 0.
         let end = max(footer.virtualSize, footer.currentSize, sectorSize)
         if footer.virtualSize > dataLimit.bytes {

@@ -46,6 +46,11 @@ public enum VMDKChecker: ImageChecker {
         checkHeader(header, head: extent.head, fileLength: source.length, &report)
         if let footer = extent.footer { checkFooter(footer, head: extent.head, fileLength: source.length, &report) }
         VMDKDescriptorCheck.checkEmbedded(in: extent, source, &report)
+        if header.isCompressed, header.capacity % max(1, header.grainSize) != 0 {
+            report.remark(
+                "The disk has \(header.capacity) sectors, no multiple of the grain of \(header.grainSize), as VMware's specification "
+                    + "wants it; 'lathe convert -o align=\(header.grainSize * sectorSize / 1024)k' rounds it up.")
+        }
         var redundant: VMDKTables?
         if header.flags.contains(.redundantDirectory), header.redundantDirectoryOffset != 0 {
             redundant = try VMDKTables(header, redundant: true, in: source)

@@ -3,7 +3,8 @@ public import ImageModel
 /// Lays out a VMDK: of one file, `monolithicSparse`, which programs write to, or `streamOptimized`, which is compressed and
 /// is what an OVA holds and ESXi imports; or a descriptor and extents that are files of their own.
 ///
-/// Options: `subformat`, `adapter_type`, `hwversion` and, for streamOptimized, `compression_level` (libdeflate's scale).
+/// Options: `subformat`, `adapter_type`, `hwversion`, `align`, which rounds the size of the disk up, and, for streamOptimized,
+/// `compression_level` (libdeflate's scale).
 public struct VMDKEncoder: ImageEncoder {
     /// The grain of a new image, in sectors: 64 KiB.
     static let grainSize: UInt64 = 128
@@ -13,14 +14,23 @@ public struct VMDKEncoder: ImageEncoder {
     /// grains of a Debian file system, level 4 takes 1.1 % more bytes than that, level 5 takes 1.0 % less.
     static let defaultCompressionLevel = 5
 
+    /// `align`: up to what the size of the disk can be rounded, in bytes.
+    ///
+    /// The capacity of a sparse extent is a multiple of its grain (VMware Virtual Disk Format 5.0, "Hosted Sparse Extent Header");
+    /// readers take others, but what imports a stream may not.
+    static let alignments: ClosedRange<UInt64> = 512...1 << 30
+
     /// The levels of a stream, all of libdeflate's that compress.
     static let compressionLevels = 1...12
 
     public let unitSize = grainSize * sectorSize
     public let storage: UnitStorage
     public let options: [String: String]
+    public let writtenSize: UInt64?
 
     private let subformat: VMDKSubformat
+    /// Of the source: what `align` adds is never stored.
+    private let contentSectors: UInt64
     // The one that `subformat` names is used. They stand side by side, and not in an enum, to be changed in place.
     private var sparse: VMDKSparseEncoder
     private var stream: VMDKStreamEncoder
@@ -45,17 +55,21 @@ public struct VMDKEncoder: ImageEncoder {
                 .invalidOption,
                 "option compression_level needs subformat=streamOptimized; \(subformat.rawValue) is not compressed")
         }
+        let alignment = try options.take("align", powerOfTwoIn: Self.alignments) ?? sectorSize
         try options.requireAllTaken(by: .vmdk)
         let settledLevel = level == 0 ? Self.defaultCompressionLevel : level
         options.settle("compression_level", as: subformat == .streamOptimized ? String(settledLevel) : nil)
         self.options = options.settled
 
-        let capacity = parameters.virtualSize / sectorSize
+        let virtualSize = parameters.virtualSize.dividedRoundingUp(by: alignment) * alignment
+        writtenSize = virtualSize > parameters.virtualSize ? virtualSize : nil
+        let capacity = virtualSize / sectorSize
+        contentSectors = parameters.virtualSize.dividedRoundingUp(by: sectorSize)
         let tableSectors = Self.grainSize * VMDKTables.standardEntriesPerTable
         guard capacity.dividedRoundingUp(by: tableSectors) <= VMDKTables.maximumTableCount else {
             throw ImageError(
                 .limitExceeded,
-                "a disk of \(parameters.virtualSize) bytes is too large for vmdk, which holds at most "
+                "a disk of \(virtualSize) bytes is too large for vmdk, which holds at most "
                     + "\(VMDKTables.maximumTableCount * tableSectors * sectorSize) bytes; convert to qcow2 or raw")
         }
         let set: VMDKFileSet? =
@@ -101,11 +115,12 @@ public struct VMDKEncoder: ImageEncoder {
 
     public func greatestLength() throws(ImageError) -> UInt64 {
         if subformat == .streamOptimized {
-            return try stream.greatestLength(storedLength: storage.greatestLength(ofUnit: unitSize))
+            return try stream.greatestLength(
+                storedLength: storage.greatestLength(ofUnit: unitSize), content: contentSectors)
         }
-        if let length = try split?.greatestLength() { return length }
+        if let length = try split?.greatestLength(content: contentSectors) { return length }
         if let flat { return flat.greatestLength() }
-        return try sparse.greatestLength()
+        return try sparse.greatestLength(content: contentSectors)
     }
 
     public mutating func finish(content: ContentIdentity, metadata: inout [MetadataSegment]) throws(ImageError)

@@ -43,8 +43,10 @@ struct VMDKSparseEncoder: Sendable {
     }
 
     /// With all grains placed, in bytes.
-    func greatestLength() throws(ImageError) -> UInt64 {
-        let end = overHead + capacity.dividedRoundingUp(by: VMDKEncoder.grainSize) * VMDKEncoder.grainSize
+    ///
+    /// - Parameter content: how far the disk may hold anything, in sectors.
+    func greatestLength(content: UInt64) throws(ImageError) -> UInt64 {
+        let end = overHead + content.dividedRoundingUp(by: VMDKEncoder.grainSize) * VMDKEncoder.grainSize
         guard end <= VMDKTables.maximumFileSectors || end == overHead else { throw Self.tooLarge }
         return end * sectorSize
     }

@@ -43,10 +43,14 @@ struct VMDKSplitEncoder: Sendable {
     }
 
     /// All extents with the descriptor, in bytes.
-    func greatestLength() throws(ImageError) -> UInt64 {
+    ///
+    /// - Parameter content: how far the disk may hold anything, in sectors.
+    func greatestLength(content: UInt64) throws(ImageError) -> UInt64 {
         var length = UInt64(plan.length)
         for extent in 0..<layout.count {
-            length += try VMDKSparseEncoder(extentOf: layout.size(ofExtent: extent)).greatestLength()
+            let size = layout.size(ofExtent: extent)
+            let rest = content - min(content, extent * layout.extentSize)
+            length += try VMDKSparseEncoder(extentOf: size).greatestLength(content: min(size, rest))
         }
         return length
     }

@@ -67,9 +67,13 @@ struct VMDKStreamEncoder: Sendable {
         return [FileRange(0, length: Self.overHead * sectorSize), FileRange(from: FileOffset(nextSector * sectorSize))]
     }
 
-    /// With all grains placed, each of so many bytes.
-    func greatestLength(storedLength: UInt64) throws(ImageError) -> UInt64 {
-        let grains = plan.capacity.dividedRoundingUp(by: VMDKEncoder.grainSize)
+    /// With all grains placed, in bytes.
+    ///
+    /// - Parameters:
+    ///   - storedLength: of each grain, in bytes.
+    ///   - content: how far the disk may hold anything, in sectors.
+    func greatestLength(storedLength: UInt64, content: UInt64) throws(ImageError) -> UInt64 {
+        let grains = content.dividedRoundingUp(by: VMDKEncoder.grainSize)
         let grainLength = (VMDKMarker.grainMarkerLength + storedLength).dividedRoundingUp(by: sectorSize)
         let tables = Self.overHead + grains * grainLength + tableCount * (1 + Self.tableSize)
         guard tables <= VMDKTables.maximumFileSectors || grains == 0 else { throw Self.tooLarge }

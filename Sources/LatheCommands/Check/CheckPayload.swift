@@ -33,6 +33,8 @@ struct CheckPayload: Encodable {
     var fragmentedClusters: UInt64
     var imageEndOffset: UInt64
     var findings: [Finding]
+    /// nil where there is none.
+    var remarks: [String]?
     /// Only after a repair: what is gone, how, and where the repaired image is; nil where nothing was written.
     var leaksFixed: Int?
     var corruptionsFixed: Int?
@@ -41,7 +43,7 @@ struct CheckPayload: Encodable {
     var fingerprint: String?
 
     enum CodingKeys: String, CodingKey {
-        case filename, format, corruptions, leaks, warnings, findings, repairs, repaired, fingerprint
+        case filename, format, corruptions, leaks, warnings, findings, remarks, repairs, repaired, fingerprint
         case leaksFixed = "leaks-fixed"
         case corruptionsFixed = "corruptions-fixed"
         case checkErrors = "check-errors"
@@ -64,6 +66,7 @@ struct CheckPayload: Encodable {
         compressedClusters = report.compressedUnits
         fragmentedClusters = report.fragmentedUnits
         imageEndOffset = report.imageEnd.bytes
+        remarks = report.remarks.isEmpty ? nil : report.remarks
         findings = report.findings.map { finding in
             Finding(
                 kind: finding.kind.rawValue, message: finding.message, found: finding.found, expected: finding.expected,
@@ -84,6 +87,7 @@ struct CheckPayload: Encodable {
     var text: String {
         var lines = (repairs ?? []).map { "REPAIR: \($0)" }
         lines += findings.map { "\($0.kind.uppercased()): \($0.text)" }
+        lines += (remarks ?? []).map { "REMARK: \($0)" }
         let untold = corruptions + leaks + warnings - findings.count
         if untold > 0 { lines.append("… and \(untold) more of these") }
         if checkErrors > 0 {

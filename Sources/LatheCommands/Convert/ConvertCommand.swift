@@ -29,6 +29,7 @@ struct ConvertCommand: ParsableCommand {
                      monolithicFlat|twoGbMaxExtentSparse|twoGbMaxExtentFlat
                      adapter_type=ide|lsilogic|buslogic|legacyESX  hwversion=N
                      compression_level=1...12 (streamOptimized)
+                     align=SIZE (as for vhd; VMware wants whole grains: align=64k)
               vdi    static=off|on, or subformat=dynamic|static
 
             A vmdk of several files is the destination, a descriptor, and extents beside it that are named after it \

@@ -47,7 +47,8 @@ extension StoreArguments {
     private static func noting(_ source: FileSource) -> FileSource {
         if let user = source.deviceUser {
             Rendering.note(
-                "lathe: note: \(source.name): \(user), and what is written there while it is read need not belong together")
+                "lathe: note: \(source.name): \(user), and what is written there while it is read need not belong together"
+            )
         }
         return source
     }
