@@ -68,7 +68,9 @@ struct QCOW2Damage {
         case tableLost, entryOutside, entryUnaligned, blockOnData, blocksShared, dirtyAndLow, corruptMark
 
         /// Whether QEMU's counts must be ours.
-        var isCountedAlike: Bool { [.leaks, .tooLow, .dirtyAndLow, .scribbledRefcounts, .flags, .corruptMark].contains(self) }
+        var isCountedAlike: Bool {
+            [.leaks, .tooLow, .dirtyAndLow, .scribbledRefcounts, .flags, .corruptMark].contains(self)
+        }
     }
 
     private var bytes: Data
