@@ -39,6 +39,23 @@ import Testing
         #expect(map == [255, 255, 255, 255, 0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255, 1, 0, 0, 0])
     }
 
+    /// QEMU's iotest 084 writes the greatest size into the header of a small image, and has QEMU open it.
+    @Test func aMapThatReachesIntoTheDataIsReadAsFarAsItCanBe() throws {
+        var image = try EncodedImage(.vdi, virtualSize: 64 * Self.megabyte, units: [])
+        image.memory.write([0, 0, 0, 0xF8, 0xFF, 0xFF, 1, 0], at: 368)
+        image.memory.write([0x80, 0xFF, 0xFF, 0x1F], at: 384)
+        let reader = try FormatCatalog.reader(for: .vdi, source: image.memory)
+        #expect(reader.virtualSize == 0x1_FFFF << 32 | 0xF800_0000)
+        let free = try reader.extents(in: GuestRange(0, length: Self.megabyte), atMost: 9, from: image.memory)
+        #expect(free.map(\.mapping) == [.hole])
+        // Behind the map of the small disk zeros stand, which name the first block, and that lies on the map by now.
+        let error = #expect(throws: ImageError.self) {
+            try reader.extents(in: GuestRange(64 * Self.megabyte, length: 512), atMost: 9, from: image.memory)
+        }
+        #expect(error?.code == .corrupt && error?.message.contains("inside the map") == true)
+        #expect(FormatCatalog.check(image.memory, as: .vdi).corruptions > 0)
+    }
+
     @Test func identifiersFollowTheContent() throws {
         let first = try EncodedImage(.vdi, virtualSize: Self.megabyte, units: [0], fingerprint: 1)
         let again = try EncodedImage(.vdi, virtualSize: Self.megabyte, units: [0], fingerprint: 1)

@@ -109,6 +109,12 @@ public enum VDIChecker: ImageChecker {
         }
         let start = header.dataOffset(ofBlock: entry)
         let needed = min(header.blockSize, header.virtualSize - guest.bytes)
+        if header.isOnMap(FileRange(start, length: needed)) {
+            report.add(
+                .corruption, "map entry \(block)", is: "\(entry), a block at bytes \(start) to \(start + needed)",
+                expected: "one that is not on the map, at \(header.mapOffset) to \(header.mapRange.end.bytes)",
+                "the guest would write over the map", at: entryOffset, guest: guest)
+        }
         if start + needed > fileLength {
             report.add(
                 .corruption, "map entry \(block)", is: "\(entry), a block at bytes \(start) to \(start + needed)",

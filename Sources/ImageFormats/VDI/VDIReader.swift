@@ -7,7 +7,6 @@ public struct VDIReader: ImageReader {
     public init(source: any ImageSource) throws(ImageError) {
         header = try VDIHeader(source: source)
         try header.validate(path: source.name)
-        try source.requireHeld(FileRange(header.mapOffset, length: header.blockCount * VDITables.entryLength))
     }
 
     public var virtualSize: UInt64 { header.virtualSize }
@@ -69,6 +68,12 @@ public struct VDIReader: ImageReader {
                 .corrupt,
                 "VDI block map entry \(mapIndex) is \(entry), expected less than the \(header.blockCount) blocks of the "
                     + "disk; run 'lathe check'", path: source.name, offset: entryOffset)
+        }
+        guard !header.isOnMap(range) else {
+            throw ImageError(
+                .corrupt,
+                "VDI block map entry \(mapIndex) is \(entry), which places the block at \(range.start.bytes), inside the map "
+                    + "itself; run 'lathe check'", path: source.name, offset: entryOffset)
         }
         try source.requireHeld(range)
     }
