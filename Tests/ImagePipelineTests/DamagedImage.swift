@@ -60,6 +60,15 @@ struct DamagedImage {
         return chosen
     }
 
+    /// Whether the bytes after an offset only pad a compressed qcow2 to a whole sector: a file without them is as valid, since
+    /// the format lets a file end with its last compressed cluster.
+    func hasOnlyPadding(after length: UInt64) -> Bool {
+        guard variant.format == .qcow2, variant.options["compress"] == "on",
+            memory.length - length < 512
+        else { return false }
+        return memory[length..<memory.length].isZero
+    }
+
     /// Reads all content through the reader.
     func outcome(of source: some ImageSource) -> Outcome {
         guard let image = try? DiskImage(source, format: variant.format) else { return .refused }
