@@ -119,11 +119,12 @@ let package = Package(
                 .product(name: "Crypto", package: "swift-crypto"), .product(name: "Logging", package: "swift-log"),
                 .product(name: "Yams", package: "Yams"),
             ]),
+        module("ImageBenchmark", ["ImagePipeline", "ImageFiles", "ImageFormats", "ImageModel"]),
         module(
             "LatheCommands",
             [
                 "ExportService", "ECSServer", "ECSWire", "ImageExport", "OSSClient", "OSSServer", "OSSWire",
-                "ObjectStorage", "ImagePipeline", "ImageFiles",
+                "ObjectStorage", "ImageBenchmark", "ImagePipeline", "ImageFiles",
                 "ImageFormats", "ImageCodecs", "ImageModel", "CImageKernels",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
@@ -207,8 +208,8 @@ let package = Package(
             ], exclude: ["Peers"]),
         // What can be told of the benchmark without running it.
         tests(
-            "BenchTests",
-            ["LatheCommands", "ImagePipeline", "ImageFiles", "ImageFormats", "ImageModel", "LatheTestSupport"]),
+            "ImageBenchmarkTests",
+            ["ImageBenchmark", "ImagePipeline", "ImageFiles", "ImageFormats", "ImageModel", "LatheTestSupport"]),
         // Runs the real binary as its users do, so it sees no library of ours but the test support.
         tests("LatheCommandsTests", ["lathe", "ImageFormats", "LatheTestSupport"]),
         // The ExportImage service as its users meet it: the binary, the vendor's SDKs, a browser.
@@ -219,7 +220,7 @@ let package = Package(
 /// Targets that bring the heavy packages in, and what is built on them.
 let outsideTheEngine: Set = [
     "OSSClient", "HTTPHost", "OSSServer", "ECSServer", "ExportService", "LatheCommands", "lathe", "HTTPHostTests",
-    "ECSServerTests", "ExportServiceTests", "OSSClientTests", "OSSServerTests", "BenchTests", "LatheCommandsTests",
+    "ECSServerTests", "ExportServiceTests", "OSSClientTests", "OSSServerTests", "LatheCommandsTests",
     "LatheServiceTests",
 ]
 

@@ -2,7 +2,7 @@ public import ArgumentParser
 internal import Glibc
 internal import ImageFiles
 public import ImageFormats
-internal import ImageModel
+public import ImageModel
 public import ImagePipeline
 internal import ObjectStorage
 
@@ -15,32 +15,8 @@ extension RawPackaging: ExpressibleByArgument {}
 extension ReflinkPolicy: ExpressibleByArgument {}
 extension RepairScope: ExpressibleByArgument {}
 
-/// A size on the command line: bytes, or with k, M, G, T, P or E (powers of 1024).
-struct ByteSize: ExpressibleByArgument, Hashable {
-    let bytes: UInt64
-
-    init(bytes: UInt64) { self.bytes = bytes }
-
-    init?(argument: String) {
-        let suffixes: [Character: UInt64] = ["k": 10, "m": 20, "g": 30, "t": 40, "p": 50, "e": 60]
-        var digits = Substring(argument)
-        var shift: UInt64 = 0
-        if let last = argument.lowercased().last, let power = suffixes[last] {
-            digits = argument.dropLast()
-            shift = power
-        }
-        guard let number = UInt64(digits) else { return nil }
-        let (value, overflow) = number.multipliedReportingOverflow(by: 1 << shift)
-        guard !overflow else { return nil }
-        bytes = value
-    }
-
-    /// How it may be written, in the largest unit that says it exactly.
-    var defaultValueDescription: String {
-        guard bytes > 0 else { return "0" }
-        let power = min(6, bytes.trailingZeroBitCount / 10)
-        return "\(bytes >> (UInt64(power) * 10))" + ["", "k", "M", "G", "T", "P", "E"][power]
-    }
+extension ByteSize: ExpressibleByArgument {
+    public var defaultValueDescription: String { exactText }
 }
 
 /// What every verb takes that makes files.

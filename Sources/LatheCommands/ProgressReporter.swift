@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Glibc
+internal import ImageModel
 internal import ImagePipeline
 internal import ObjectStorage
 internal import Synchronization
@@ -118,21 +119,21 @@ final class ProgressReporter: Sendable {
             let share = Double(done) / Double(total)
             let filled = Int(share * Double(Self.barWidth))
             let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: Self.barWidth - filled)
-            text += "[\(bar)] \(Rendering.fixed(share * 100, digits: 1))%  "
+            text += "[\(bar)] \(NumberText.fixed(share * 100, digits: 1))%  "
         }
-        text += Rendering.size(done)
+        text += NumberText.size(done)
         if let transfer { text += sentText(transfer, elapsed) }
-        if let left = left(done, total, elapsed) { text += ", \(Rendering.fixed(left, digits: 0)) s left" }
+        if let left = left(done, total, elapsed) { text += ", \(NumberText.fixed(left, digits: 0)) s left" }
         Rendering.write(toStandardError: text + "   ")
     }
 
     /// What was sent, in how many parts and how fast.
     private func sentText(_ transfer: TransferProgress, _ elapsed: Double) -> String {
-        var text = " read, \(Rendering.size(transfer.bytesSent)) sent in \(transfer.partsSent) parts"
+        var text = " read, \(NumberText.size(transfer.bytesSent)) sent in \(transfer.partsSent) parts"
         if transfer.partsPresent > 0 { text += " (\(transfer.partsPresent) were there)" }
         if transfer.retries > 0 { text += ", \(transfer.retries) retries" }
         let rate = elapsed > 0 ? Double(transfer.bytesSent) / elapsed / 1e6 : 0
-        return text + ", \(Rendering.fixed(rate, digits: 0)) MB/s"
+        return text + ", \(NumberText.fixed(rate, digits: 0)) MB/s"
     }
 
     /// Seconds to go, if the rest takes as long as what is done; where all is read, the rest is what is still to be sent.
@@ -142,8 +143,4 @@ final class ProgressReporter: Sendable {
         guard done == total, let transfer, transfer.bytesSent > 0, transfer.bytesWaiting > 0 else { return nil }
         return elapsed / Double(transfer.bytesSent) * Double(transfer.bytesWaiting)
     }
-}
-
-extension Duration {
-    var seconds: Double { Double(components.seconds) + Double(components.attoseconds) / 1e18 }
 }

@@ -1,45 +1,8 @@
 internal import ArgumentParser
+internal import ImageBenchmark
 internal import ImageFormats
 internal import ImageModel
 internal import ImagePipeline
-
-/// What is measured of a format.
-enum BenchJob: String, CaseIterable, Hashable, Sendable {
-    case write, read, verify, compress
-
-    /// What each measures, for the head of a table.
-    var title: String {
-        switch self {
-        case .write: "Write: the source into an image"
-        case .read: "Read: an image back into raw, which is thrown away"
-        case .verify: "Verify: an image against its manifest"
-        case .compress: "Compress: every compressor and level"
-        }
-    }
-}
-
-/// Where images are written.
-enum BenchDestination: Hashable, Sendable {
-    case directory(String)
-    case memory
-    case none
-
-    init(argument: String) {
-        switch argument {
-        case "memory": self = .memory
-        case "none": self = .none
-        default: self = .directory(argument)
-        }
-    }
-
-    var name: String {
-        switch self {
-        case .directory(let path): path
-        case .memory: "memory"
-        case .none: "none"
-        }
-    }
-}
 
 /// Lists on the command line, whose errors say what would be right.
 enum BenchArguments {
@@ -65,17 +28,6 @@ enum BenchArguments {
 
     static func spec(_ text: String) throws -> ContentSpec {
         do throws(ImageError) { return try ContentSpec(parsing: text) } catch { throw ValidationError(error.message) }
-    }
-
-    /// Powers of two up to the number of processors, and that number.
-    static func standardThreads(processors: Int) -> [Int] {
-        var counts: [Int] = []
-        var count = 1
-        while count < processors {
-            counts.append(count)
-            count *= 2
-        }
-        return counts + [processors]
     }
 
     /// `qcow2:zstd,vmdk`: a format stands for all of its layouts, of which the one without a name is `plain`.

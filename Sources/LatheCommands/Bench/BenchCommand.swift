@@ -1,4 +1,5 @@
 internal import ArgumentParser
+internal import ImageBenchmark
 internal import ImageFiles
 internal import ImageFormats
 internal import ImageModel
@@ -63,7 +64,7 @@ struct BenchCommand: ParsableCommand {
         help: ArgumentHelp(
             "How many threads work, or several numbers: 1,2,4. (default: powers of two up to the processors)",
             valueName: "list"), transform: BenchArguments.threads)
-    var threads: [Int] = BenchArguments.standardThreads(processors: WorkerThreads.processorCount)
+    var threads: [Int] = BenchPlan.standardThreads(processors: WorkerThreads.processorCount)
 
     @Option(name: .customLong("repeat"), help: ArgumentHelp("How often each is measured, 1 to 1000.", valueName: "N"))
     var repeats = 3
@@ -119,7 +120,7 @@ struct BenchCommand: ParsableCommand {
     }
 
     private func measure(_ cancellation: CancellationFlag) throws(ImageError) -> BenchReport {
-        let place = BenchPlace(destination: to)
+        let place = BenchTarget(destination: to)
         let peer = try findPeer(cancellation)
         let plan = BenchPlan(
             jobs: Set(jobs), variants: formats, threads: threads, repeats: repeats, hasPeer: peer.imager != nil)
@@ -133,7 +134,7 @@ struct BenchCommand: ParsableCommand {
         let source = try makeSource(place, WorkOptions(cancellation: cancellation))
         let run = BenchRun(
             plan: plan, source: source, place: place, peer: peer.imager, cancellation: cancellation,
-            progress: progress)
+            willMeasure: progress.begin)
         return BenchReport(
             version: Lathe.configuration.version, machine: .current(processorCount: WorkerThreads.processorCount),
             source: source.summary, destination: to, repeats: repeats, peer: peer.presence, results: try run.results())
@@ -159,14 +160,26 @@ struct BenchCommand: ParsableCommand {
         return jobs.contains { $0 == .read || $0 == .verify } ? 1 : 0
     }
 
-    private func makeSource(_ place: BenchPlace, _ work: WorkOptions) throws(ImageError) -> BenchSource {
+    private func makeSource(_ place: BenchTarget, _ work: WorkOptions) throws(ImageError) -> BenchSource {
         if let path = source {
-            let source = try BenchSource.open(path, format: sourceFormat, shared.sharing, work)
+            let file = try FileSource(path: path, sharing: shared.sharing)
+            try CommandFiles.noteRead(file, "the source itself")
+            let source = try BenchSource.open(file, path: path, format: sourceFormat, work)
             try place.requireRoom(keptImages * source.dataBytes)
             return source
         }
         let spec = generate ?? .standard
         try place.requireRoom(spec.size / 100 * ((1 + keptImages) * spec.data + spec.zeros))
         return try BenchSource.generate(spec, in: place, work)
+    }
+}
+
+extension FileSink {
+    /// Lets the file appear with a text for its content.
+    func commit(text: String) throws(ImageError) {
+        let bytes = Array(text.utf8)
+        try write(data: bytes.span, at: FileOffset(0))
+        try finish(length: UInt64(bytes.count))
+        try CommandFiles.inUse.commit([self])
     }
 }

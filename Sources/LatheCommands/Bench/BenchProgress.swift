@@ -1,4 +1,6 @@
 internal import Glibc
+internal import ImageBenchmark
+internal import ImageModel
 internal import Synchronization
 
 /// Shows on standard error which case is being measured: a line that is written over on a terminal, or a line of JSON each.

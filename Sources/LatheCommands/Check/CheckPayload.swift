@@ -118,6 +118,6 @@ struct CheckPayload: Encodable {
     }
 
     private func share(_ part: UInt64, of whole: UInt64) -> String {
-        Rendering.fixed(whole == 0 ? 0 : Double(part) / Double(whole) * 100, digits: 2) + "%"
+        NumberText.fixed(whole == 0 ? 0 : Double(part) / Double(whole) * 100, digits: 2) + "%"
     }
 }

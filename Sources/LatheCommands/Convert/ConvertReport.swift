@@ -82,14 +82,14 @@ struct ConvertReport: Encodable {
 
     var sentence: String {
         let speed = seconds > 0 ? Double(contentBytes) / seconds / 1e6 : 0
-        let cloned = clonedBytes > 0 ? " (\(Rendering.size(clonedBytes)) shared with the source)" : ""
+        let cloned = clonedBytes > 0 ? " (\(NumberText.size(clonedBytes)) shared with the source)" : ""
         let rounding = sourceVirtualSize.map { ", rounded up from \($0) to \(virtualSize) bytes" } ?? ""
         let proof = (fingerprint.map { "fingerprint \($0)" } ?? "no fingerprint") + (verified ? ", verified" : "")
         return
-            "\(filename): \(format), \(Rendering.size(virtualSize)) disk with \(Rendering.size(contentBytes)) of data in "
-            + "\(Rendering.size(objectLength))\(files.map { " in \($0.count) files" } ?? "")\(cloned)\(rounding); "
-            + "\(Rendering.fixed(seconds, digits: 2)) s, "
-            + "\(Rendering.fixed(speed, digits: 0)) MB/s; \(proof)"
+            "\(filename): \(format), \(NumberText.size(virtualSize)) disk with \(NumberText.size(contentBytes)) of data in "
+            + "\(NumberText.size(objectLength))\(files.map { " in \($0.count) files" } ?? "")\(cloned)\(rounding); "
+            + "\(NumberText.fixed(seconds, digits: 2)) s, "
+            + "\(NumberText.fixed(speed, digits: 0)) MB/s; \(proof)"
     }
 
     /// - Throws: `verification-failed` where the file read back is not what was written.

@@ -1,5 +1,6 @@
 internal import ImageExport
 internal import ImageFormats
+internal import ImageModel
 internal import ImagePipeline
 internal import ObjectStorage
 
@@ -73,8 +74,8 @@ struct ExportReport: Encodable {
         let check = isCheckedByStore ? whole : "each part was checked by the store"
         let count = files.map { " in \($0.count) files" } ?? ""
         var text =
-            "\(object): \(format), \(Rendering.size(virtualSize)) disk in \(Rendering.size(objectLength))\(count); "
-            + "\(Rendering.fixed(seconds, digits: 2)) s, \(Rendering.fixed(speed, digits: 0)) MB/s; "
+            "\(object): \(format), \(NumberText.size(virtualSize)) disk in \(NumberText.size(objectLength))\(count); "
+            + "\(NumberText.fixed(seconds, digits: 2)) s, \(NumberText.fixed(speed, digits: 0)) MB/s; "
             + "\(check); fingerprint \(fingerprint)"
         if let sourceVirtualSize {
             text += "; the disk was rounded up from \(sourceVirtualSize) to \(virtualSize) bytes"

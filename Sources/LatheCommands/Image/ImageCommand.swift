@@ -110,7 +110,7 @@ struct ImageCommand: ParsableCommand {
                 let owner = try filter.account.map { try state.account(named: $0).id }
                 let images = try state.images(ofAccount: owner, in: region).map(ImageReport.init)
                 try place.render(images, ["ID", "NAME", "REGION", "STATUS", "DISKS", "SIZE"]) {
-                    [$0.id, $0.name, $0.region, $0.status, "\($0.disks.count)", Rendering.size($0.size)]
+                    [$0.id, $0.name, $0.region, $0.status, "\($0.disks.count)", NumberText.size($0.size)]
                 }
             }
         }

@@ -1,4 +1,5 @@
 internal import ExportService
+internal import ImageModel
 internal import OSSWire
 
 /// What is shown of a registered image.
@@ -54,7 +55,7 @@ struct ImageReport: Encodable {
             + disks.map { disk in
                 (
                     "\(disk.type) disk \(disk.device)",
-                    "\(disk.path) (\(disk.format), \(Rendering.size(disk.virtualSize))\(disk.encrypted ? ", encrypted" : ""))"
+                    "\(disk.path) (\(disk.format), \(NumberText.size(disk.virtualSize))\(disk.encrypted ? ", encrypted" : ""))"
                 )
             }
     }

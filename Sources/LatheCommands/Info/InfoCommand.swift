@@ -129,9 +129,9 @@ struct InfoReport: Encodable {
     var text: String {
         var lines = [
             "image: \(filename)", "file format: \(format)",
-            "virtual size: \(Rendering.size(virtualSize)) (\(virtualSize) bytes)",
+            "virtual size: \(NumberText.size(virtualSize)) (\(virtualSize) bytes)",
         ]
-        if let actualSize { lines.append("disk size: \(Rendering.size(actualSize))") }
+        if let actualSize { lines.append("disk size: \(NumberText.size(actualSize))") }
         if let clusterSize { lines.append("cluster_size: \(clusterSize)") }
         if case .records(let list) = snapshots?.value { lines += SnapshotRows.lines(list) }
         let shown = details.filter { $0.key != CodingKeys.snapshots.stringValue }
@@ -178,7 +178,7 @@ private enum SnapshotRows {
                     return number
                 }
                 return row([
-                    text("id"), text("name"), Rendering.size(number("vm-state-size")),
+                    text("id"), text("name"), NumberText.size(number("vm-state-size")),
                     APITime.format(number("date-sec")),
                     clock(number("vm-clock-sec"), number("vm-clock-nsec") / 1_000_000),
                 ])

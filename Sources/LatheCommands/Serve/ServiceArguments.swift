@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import ExportService
+internal import ImageModel
 internal import OSSClient
 internal import ObjectStorage
 

@@ -1,8 +1,8 @@
-internal import ImageFormats
+package import ImageFormats
 internal import ImageModel
 
 /// One thing that is measured.
-struct BenchCase: Hashable, Sendable {
+package struct BenchCase: Hashable, Sendable {
     var job: BenchJob
     var variant: FormatVariant
     var threads: Int
@@ -12,20 +12,29 @@ struct BenchCase: Hashable, Sendable {
     var hasPeer: Bool
 
     /// For people: `write qcow2, 2 threads`.
-    var description: String {
+    package var description: String {
         let level = level.map { ", level \($0)" } ?? ""
         return "\(job.rawValue) \(variant.name)\(level), \(threads) thread\(threads == 1 ? "" : "s")"
     }
 }
 
 /// What a run of the benchmark measures, in order.
-struct BenchPlan: Sendable {
+package struct BenchPlan: Sendable {
     var jobs: Set<BenchJob>
     var variants: [FormatVariant]
     /// In ascending order.
     var threads: [Int]
     var repeats: Int
     var hasPeer: Bool
+
+    /// - Parameter threads: in ascending order.
+    package init(jobs: Set<BenchJob>, variants: [FormatVariant], threads: [Int], repeats: Int, hasPeer: Bool) {
+        self.jobs = jobs
+        self.variants = variants
+        self.threads = threads
+        self.repeats = repeats
+        self.hasPeer = hasPeer
+    }
 
     /// The cases of one layout; what is read comes behind what is written.
     ///
@@ -52,7 +61,18 @@ struct BenchPlan: Sendable {
         return cases
     }
 
-    var count: Int { variants.reduce(0) { $0 + cases(of: $1).count } }
+    /// Powers of two up to the number of processors, and that number.
+    package static func standardThreads(processors: Int) -> [Int] {
+        var counts: [Int] = []
+        var count = 1
+        while count < processors {
+            counts.append(count)
+            count *= 2
+        }
+        return counts + [processors]
+    }
+
+    package var count: Int { variants.reduce(0) { $0 + cases(of: $1).count } }
 
     /// The level that the encoder takes where none is given.
     static func standardLevel(of variant: FormatVariant) -> Int? {

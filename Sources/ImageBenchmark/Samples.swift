@@ -1,3 +1,5 @@
+internal import ImageModel
+
 /// What repeated runs of one thing took, in seconds.
 struct Samples: Hashable, Sendable {
     private(set) var seconds: [Double] = []

@@ -1,3 +1,5 @@
+internal import ImageModel
+
 /// Throughput of each layout as a bar, with the peer's below it.
 struct BarPanel: PlotPanel {
     struct Row: Sendable {
@@ -77,7 +79,7 @@ struct BarPanel: PlotPanel {
         )
         drawn.append(.label(unit.text(peer), x: peerEnd + 6, y: top + thick + 11, "quiet"))
         if peer > 0 {
-            let times = "×" + Rendering.fixed(row.ours.median / peer, digits: 1)
+            let times = "×" + NumberText.fixed(row.ours.median / peer, digits: 1)
             drawn.append(.label(times, x: edge + PlotText.width(value, size: 11) + 9, y: middle + 4, "quiet"))
         }
         return drawn

@@ -1,11 +1,13 @@
 internal import FoundationEssentials
 internal import Glibc
 internal import ImageFiles
-internal import ImageModel
+package import ImageModel
 
 /// Makes the files that a run of the benchmark needs; none of them has a name, so none is left behind.
-struct BenchPlace: Sendable {
+package struct BenchTarget: Sendable {
     let destination: BenchDestination
+
+    package init(destination: BenchDestination) { self.destination = destination }
 
     /// Where an image goes that is read again.
     func makeImageFile() throws(ImageError) -> any ReadableSink {
@@ -47,7 +49,7 @@ struct BenchPlace: Sendable {
     /// Refuses a run for which there is clearly no room.
     ///
     /// - Parameter bytes: how much of it there will be at the most.
-    func requireRoom(_ bytes: UInt64) throws(ImageError) {
+    package func requireRoom(_ bytes: UInt64) throws(ImageError) {
         let room: UInt64?
         let what: String
         switch destination {
@@ -58,7 +60,7 @@ struct BenchPlace: Sendable {
         guard let room, bytes > room else { return }
         throw ImageError(
             .limitExceeded,
-            "this takes up to \(Rendering.size(bytes)), and \(Rendering.size(room)) \(what); name another place with --to, "
+            "this takes up to \(NumberText.size(bytes)), and \(NumberText.size(room)) \(what); name another place with --to, "
                 + "or generate less data")
     }
 
@@ -72,15 +74,5 @@ struct BenchPlace: Sendable {
         guard let text = try? String(contentsOfFile: "/proc/meminfo", encoding: .utf8) else { return nil }
         let line = text.split(separator: "\n").first { $0.hasPrefix("MemAvailable:") }
         return line?.split(separator: " ").dropFirst().first.flatMap { UInt64($0) }.map { $0 * 1024 }
-    }
-}
-
-extension FileSink {
-    /// Lets the file appear with a text for its content.
-    func commit(text: String) throws(ImageError) {
-        let bytes = Array(text.utf8)
-        try write(data: bytes.span, at: FileOffset(0))
-        try finish(length: UInt64(bytes.count))
-        try CommandFiles.inUse.commit([self])
     }
 }

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import ImageModel
 
 /// How much faster each layout is with more threads: a line a layout, beside the ideal.
 struct ScalingPanel: PlotPanel {
@@ -76,7 +77,7 @@ struct ScalingPanel: PlotPanel {
         var entries = series.compactMap { line in
             line.points.last.map {
                 (
-                    text: "\(line.name) ×\(Rendering.fixed(max(0, $0.speedup), digits: 2))",
+                    text: "\(line.name) ×\(NumberText.fixed(max(0, $0.speedup), digits: 2))",
                     colour: PlotStyle.fill(line.colour), height: y.place($0.speedup)
                 )
             }

@@ -1,6 +1,6 @@
 /// Makes text that compresses about as well as the files of a system do: lines of words, some frequent and most rare, with
 /// numbers among them, and many a line that begins or goes on as an earlier one did.
-struct TextMill {
+struct PseudoTextGenerator {
     private static let vocabularySize = 8192
     private static let lettersByFrequency = Array("etaoinshrdlucmfwypvbgkjqxz".utf8)
     /// How many lines are remembered; some 16 KiB of text, half of the window of deflate.

@@ -2,7 +2,7 @@ import ImageFormats
 import ImageModel
 import Testing
 
-@testable import LatheCommands
+@testable import ImageBenchmark
 
 /// Medians, spreads and what follows from them.
 @Suite struct FigureTests {
@@ -42,10 +42,10 @@ import Testing
     }
 
     @Test func threadsDoubleUpToTheProcessors() {
-        #expect(BenchArguments.standardThreads(processors: 1) == [1])
-        #expect(BenchArguments.standardThreads(processors: 2) == [1, 2])
-        #expect(BenchArguments.standardThreads(processors: 6) == [1, 2, 4, 6])
-        #expect(BenchArguments.standardThreads(processors: 8) == [1, 2, 4, 8])
+        #expect(BenchPlan.standardThreads(processors: 1) == [1])
+        #expect(BenchPlan.standardThreads(processors: 2) == [1, 2])
+        #expect(BenchPlan.standardThreads(processors: 6) == [1, 2, 4, 6])
+        #expect(BenchPlan.standardThreads(processors: 8) == [1, 2, 4, 8])
     }
 
     /// What is listed is what encoders write: each layout has an encoder, which compresses if the list says so.

@@ -4,7 +4,7 @@ import ImageModel
 import ImagePipeline
 import Testing
 
-@testable import LatheCommands
+@testable import ImageBenchmark
 
 /// The disks that `--generate` makes.
 @Suite struct ContentTests {
@@ -56,7 +56,7 @@ import Testing
     }
 
     @Test func textIsTextAndTheSameForTheSameSeed() {
-        var mill = TextMill()
+        var mill = PseudoTextGenerator()
         var first: [UInt8] = []
         var second: [UInt8] = [1, 2, 3]
         mill.append(5000, seed: 9, to: &first)

@@ -10,7 +10,7 @@ protocol PlotPanel: Sendable {
 }
 
 /// A report as a picture: throughput of each layout, scaling with threads, and size against speed.
-struct BenchPlot {
+package struct BenchPlot {
     private static let width = 960.0
     private static let margin = 28.0
     private static let gutter = 32.0
@@ -18,7 +18,9 @@ struct BenchPlot {
 
     let report: BenchReport
 
-    var svg: String {
+    package init(report: BenchReport) { self.report = report }
+
+    package var svg: String {
         let columnWidth = (Self.width - 2 * Self.margin - Self.gutter) / 2
         var drawn: [SVGElement] = []
         var y = Self.headHeight
@@ -61,8 +63,8 @@ struct BenchPlot {
         return [
             .label("Lathe \(report.version)\(peer): throughput", x: Self.margin, y: 40, "title"),
             .label(
-                "\(machine). A \(made) of \(Rendering.size(source.virtualSize)) with "
-                    + "\(Rendering.size(source.dataBytes)) of data; to \(place).", x: Self.margin, y: 62, "note"),
+                "\(machine). A \(made) of \(NumberText.size(source.virtualSize)) with "
+                    + "\(NumberText.size(source.dataBytes)) of data; to \(place).", x: Self.margin, y: 62, "note"),
             .label(
                 "Bytes of data (guest bytes that are not zero) by wall time; "
                     + (report.repeats == 1

@@ -1,3 +1,5 @@
+internal import ImageModel
+
 /// The unit of throughput that a panel's figures are short in.
 enum PlotUnit: String, Sendable {
     case megabytes = "MB/s"
@@ -11,7 +13,7 @@ enum PlotUnit: String, Sendable {
     /// Bytes a second as three digits or so.
     func text(_ bytesPerSecond: Double) -> String {
         let value = max(0, bytesPerSecond.isFinite ? bytesPerSecond / bytes : 0)
-        return Rendering.fixed(
+        return NumberText.fixed(
             value, digits: value < 1 ? 2 : value < 100 && self == .gigabytes ? 1 : value < 10 ? 1 : 0)
     }
 

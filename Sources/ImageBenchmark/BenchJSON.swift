@@ -3,7 +3,7 @@ internal import ImageModel
 internal import ImagePipeline
 
 /// A report as `--output json` prints it; `schemas/lathe.bench-1.schema.json` describes it.
-struct BenchJSON: Encodable {
+package struct BenchJSON: Encodable {
     struct Program: Encodable {
         var name: String
         var version: String?
@@ -118,7 +118,7 @@ struct BenchJSON: Encodable {
         case repeats = "repeat"
     }
 
-    init(_ report: BenchReport) {
+    package init(_ report: BenchReport) {
         lathe = Program(name: "lathe", version: report.version)
         switch report.peer {
         case .present(let version): peer = Program(name: PeerImager.program, version: version)

@@ -1,12 +1,15 @@
 internal import ImageFormats
+internal import ImageModel
 internal import ImagePipeline
 
 /// A report for people: a table for each job, with a bar a row, scaled to the fastest of the table.
-struct BenchTable {
+package struct BenchTable {
     private static let barWidth = 24
     let report: BenchReport
 
-    var text: String {
+    package init(report: BenchReport) { self.report = report }
+
+    package var text: String {
         var lines = head
         for job in BenchJob.allCases {
             let results = report.results(of: job)
@@ -22,8 +25,8 @@ struct BenchTable {
         return [
             "Lathe \(report.version) and \(report.peer.sentence), on \(machine.processor), \(machine.processorCount) "
                 + "processor\(machine.processorCount == 1 ? "" : "s"), \(machine.system)",
-            "Source: \(source.isGenerated ? "generated, " : "")\(source.description): \(Rendering.size(source.virtualSize))"
-                + " disk with \(Rendering.size(source.dataBytes)) of data",
+            "Source: \(source.isGenerated ? "generated, " : "")\(source.description): \(NumberText.size(source.virtualSize))"
+                + " disk with \(NumberText.size(source.dataBytes)) of data",
             "To: \(report.destination.name). "
                 + (report.repeats == 1
                     ? "Each figure is of one run."
@@ -34,7 +37,7 @@ struct BenchTable {
 
     private func title(of job: BenchJob, _ results: [BenchResult]) -> String {
         guard job == .compress, let bytes = results.first?.dataBytes else { return job.title }
-        return "\(job.title), over \(Rendering.size(bytes)) of the data; size is what is left of it"
+        return "\(job.title), over \(NumberText.size(bytes)) of the data; size is what is left of it"
     }
 
     private func table(of job: BenchJob, _ results: [BenchResult]) -> [String] {
@@ -62,7 +65,7 @@ struct BenchTable {
         guard let peer = result.peer else { return cells + ["", ""] }
         let theirs = peer.throughput(result.dataBytes).median
         let size = job == .compress ? ", " + Self.size(peer, result.dataBytes) : ""
-        let ratio = theirs > 0 ? Rendering.fixed(rates.median / theirs, digits: 2) + "×" : ""
+        let ratio = theirs > 0 ? NumberText.fixed(rates.median / theirs, digits: 2) + "×" : ""
         return cells + [Self.rate(theirs) + size, ratio]
     }
 
@@ -71,11 +74,11 @@ struct BenchTable {
     /// In 10⁶ bytes a second.
     static func rate(_ bytesPerSecond: Double) -> String {
         let value = bytesPerSecond / 1e6
-        return Rendering.fixed(value, digits: value < 10 ? 1 : 0)
+        return NumberText.fixed(value, digits: value < 10 ? 1 : 0)
     }
 
     private static func size(_ figure: BenchFigure, _ dataBytes: UInt64) -> String {
-        figure.sizeRatio(dataBytes).map { Rendering.fixed($0 * 100, digits: 1) + " %" } ?? ""
+        figure.sizeRatio(dataBytes).map { NumberText.fixed($0 * 100, digits: 1) + " %" } ?? ""
     }
 
     /// A bar of whole blocks with an eighth's precision at its end.

@@ -1,26 +1,26 @@
-internal import ImageModel
+package import ImageModel
 
 /// `--generate`: how large a disk shall be, and what of it is data, written zeros and holes.
-struct ContentSpec: Hashable, Sendable {
+package struct ContentSpec: Hashable, Sendable {
     /// In bytes, a multiple of `blockSize`.
-    var size: UInt64
+    package var size: UInt64
     /// Per cent of the disk that is data.
-    var data: UInt64 = 25
+    package var data: UInt64 = 25
     /// Per cent of the disk that is zeros which are written; what is left is a hole.
-    var zeros: UInt64 = 5
+    package var zeros: UInt64 = 5
     /// Per cent of the data that is like text; the rest is random bytes.
     var compressible: UInt64 = 80
     var seed: UInt64 = 1
 
     /// What is generated where nothing is said: 256 MiB of data.
-    static let standard = ContentSpec(size: 1 << 30)
+    package static let standard = ContentSpec(size: 1 << 30)
 
     static let blockSize: UInt64 = 4096
     static let sizes: ClosedRange<UInt64> = 1 << 20...16 << 40
 
     /// The same, as it is written on the command line.
-    var text: String {
-        "\(ByteSize(bytes: size).defaultValueDescription),data=\(data)%,zeros=\(zeros)%,compressible=\(compressible)%,"
+    package var text: String {
+        "\(ByteSize(bytes: size).exactText),data=\(data)%,zeros=\(zeros)%,compressible=\(compressible)%,"
             + "seed=\(seed)"
     }
 }
@@ -29,7 +29,7 @@ extension ContentSpec {
     /// Reads `SIZE[,data=P%][,zeros=P%][,compressible=P%][,seed=N]`.
     ///
     /// - Throws: `invalid-option`, with what would be right.
-    init(parsing text: String) throws(ImageError) {
+    package init(parsing text: String) throws(ImageError) {
         let parts = text.split(separator: ",", omittingEmptySubsequences: false).map(String.init)
         size = try Self.size(parts[0])
         var given: Set<String> = []
@@ -81,8 +81,8 @@ extension ContentSpec {
         }
         guard sizes.contains(size.bytes) else {
             throw invalid(
-                "a disk of \(Rendering.size(size.bytes)) can't be generated; it is from \(Rendering.size(sizes.lowerBound)) "
-                    + "to \(Rendering.size(sizes.upperBound))")
+                "a disk of \(NumberText.size(size.bytes)) can't be generated; it is from \(NumberText.size(sizes.lowerBound)) "
+                    + "to \(NumberText.size(sizes.upperBound))")
         }
         guard size.bytes.isMultiple(of: blockSize) else {
             throw invalid("\(size.bytes) bytes are not whole blocks of \(blockSize) bytes; use a multiple of that")

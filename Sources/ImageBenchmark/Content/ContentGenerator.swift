@@ -8,7 +8,7 @@ struct ContentGenerator {
 
     /// - Parameter goOn: called now and then; what it throws ends the work.
     func write(to sink: any ImageSink, goOn: () throws(ImageError) -> Void) throws(ImageError) {
-        var mill = TextMill()
+        var mill = PseudoTextGenerator()
         var bytes: [UInt8] = []
         for run in ContentLayout(spec) where run.kind != .hole {
             var done: UInt64 = 0

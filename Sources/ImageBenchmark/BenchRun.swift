@@ -1,7 +1,7 @@
 internal import ImageFiles
 internal import ImageFormats
-internal import ImageModel
-internal import ImagePipeline
+package import ImageModel
+package import ImagePipeline
 
 /// How fast somebody did something, and how much came of it.
 struct BenchFigure: Hashable, Sendable {
@@ -11,7 +11,7 @@ struct BenchFigure: Hashable, Sendable {
 }
 
 /// One case with what was measured.
-struct BenchResult: Sendable {
+package struct BenchResult: Sendable {
     var measured: BenchCase
     /// What throughput is counted in.
     var dataBytes: UInt64
@@ -20,7 +20,7 @@ struct BenchResult: Sendable {
 }
 
 /// Runs the cases of a plan: each so many times, the peer's runs between ours.
-struct BenchRun {
+package struct BenchRun {
     /// Once its runs of one case have taken so long together, in seconds, the peer is not asked again.
     private static let peerPatience = 5.0
     /// What each thread compresses, about: the slowest level takes some seconds for it.
@@ -30,20 +30,33 @@ struct BenchRun {
 
     let plan: BenchPlan
     let source: BenchSource
-    let place: BenchPlace
+    let place: BenchTarget
     let peer: PeerImager?
     let cancellation: CancellationFlag
-    let progress: BenchProgress
+    /// Called before each case.
+    let willMeasure: (BenchCase) -> Void
+
+    package init(
+        plan: BenchPlan, source: BenchSource, place: BenchTarget, peer: PeerImager?, cancellation: CancellationFlag,
+        willMeasure: @escaping (BenchCase) -> Void
+    ) {
+        self.plan = plan
+        self.source = source
+        self.place = place
+        self.peer = peer
+        self.cancellation = cancellation
+        self.willMeasure = willMeasure
+    }
 
     /// - Throws: what our side or the peer's throws; an option or a size that a format refuses, before anything is measured.
-    func results() throws(ImageError) -> [BenchResult] {
+    package func results() throws(ImageError) -> [BenchResult] {
         try requireEncoders()
         var results: [BenchResult] = []
         var excerpt: BenchSource?
         for variant in plan.variants {
             var image: BenchImage?
             for measured in plan.cases(of: variant) {
-                progress.begin(measured)
+                willMeasure(measured)
                 switch measured.job {
                 case .write: results.append(try write(measured, from: source, keeping: &image))
                 case .read, .verify:

@@ -3,7 +3,7 @@ import FoundationXML
 import ImageFormats
 import Testing
 
-@testable import LatheCommands
+@testable import ImageBenchmark
 
 /// The picture, of figures that are made up.
 @Suite struct PlotTests {

@@ -1,21 +1,21 @@
 internal import Glibc
 internal import ImageFiles
 internal import ImageFormats
-internal import ImageModel
-internal import ImagePipeline
+package import ImageModel
+package import ImagePipeline
 
 /// `qemu-img`, as it is installed: the peer that does the same jobs in turn with us.
 ///
 /// It gets the same files as we do: those without a name it reaches through /proc, so that it leaves nothing behind either.
-struct PeerImager: Sendable {
+package struct PeerImager: Sendable {
     /// As `qemu-img --version` says it.
-    let version: String
+    package let version: String
     let cancellation: CancellationFlag
 
     static let program = "qemu-img"
 
     /// Whether other programs can open our files without a name.
-    static var canReachOurFiles: Bool { unsafe access("/proc/self/fd", X_OK) == 0 }
+    package static var canReachOurFiles: Bool { unsafe access("/proc/self/fd", X_OK) == 0 }
 
     /// Whether it reads and writes such images, in files without a name: those of several have one each.
     static func knows(_ variant: FormatVariant) -> Bool {
@@ -25,7 +25,7 @@ struct PeerImager: Sendable {
     /// Asks for its version.
     ///
     /// - Returns: nil where it is not installed, or does not run.
-    static func find(_ cancellation: CancellationFlag) throws(ImageError) -> PeerImager? {
+    package static func find(_ cancellation: CancellationFlag) throws(ImageError) -> PeerImager? {
         guard let outcome = try ChildProcess.run([program, "--version"], cancellation), outcome.status == 0 else {
             return nil
         }
