@@ -42,7 +42,7 @@ public enum QCOW2Checker: ImageChecker {
             header.refcountTableClusters = 0
             header.refcountTableOffset = 0
         }
-        try header.validate(path: source.name)
+        try header.validate(path: source.name, unknownFeatures: header.unknownFeatures(in: source))
         return header
     }
 

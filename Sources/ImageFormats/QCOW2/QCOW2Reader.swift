@@ -27,7 +27,7 @@ public struct QCOW2Reader: ImageReader {
     /// - Parameter dataFile: where the data file is in the address space of the image that is opened.
     private init(_ source: any ImageSource, snapshot: SnapshotSelection?, dataFile: FileRange?) throws(ImageError) {
         var header = try QCOW2Header(source: source)
-        try header.validate(path: source.name)
+        try header.validate(path: source.name, unknownFeatures: header.unknownFeatures(in: source))
         try header.requireReadable(path: source.name)
         names = Names(
             backingFile: try header.backingFileName(in: source), backingFormat: try header.backingFormat(in: source),
@@ -124,6 +124,8 @@ public struct QCOW2Reader: ImageReader {
         let entries =
             range.start.bytes / clusterSize - first..<range.end.bytes.dividedRoundingUp(by: clusterSize) - first
         try source.requireHeld(FileRange(l2Offset, length: clusterSize))
+        // Asked once: the loop below takes a few dozen instructions an entry.
+        let fileEnd = header.hasDataFile ? UInt64.max : source.length
         // The usual image takes the short way: each entry is a cluster, and costs a few dozen instructions.
         guard header.hasExtendedL2 else {
             return try QCOW2Tables.forEachEntry(of: entries, tableAt: l2Offset, in: source) {
@@ -133,7 +135,11 @@ public struct QCOW2Reader: ImageReader {
                 let part = GuestRange(start: start, length: min(cluster.end, range.end) - start)
                 let meaning = QCOW2L2Entry(entry, header)
                 if case .invalid(let reason) = meaning { throw damaged(index, l2Offset, reason, source) }
-                try append(part, of: cluster, meaning, source, to: &list)
+                if case .data(let offset) = meaning, offset + (part.end - cluster.start) > fileEnd, offset < fileEnd {
+                    try appendCut(part, of: cluster, at: offset, fileEnd: fileEnd, source, to: &list)
+                } else {
+                    list.append(MappedExtent(range: part, mapping: try mapping(of: part, in: cluster, meaning, source)))
+                }
                 return list.count <= count
             }
         }
@@ -147,7 +153,11 @@ public struct QCOW2Reader: ImageReader {
                 (run, meaning) throws(ImageError) in
                 let part = GuestRange(start: cluster.start + run.lowerBound, length: UInt64(run.count))
                 if case .invalid(let reason) = meaning { throw damaged(index, l2Offset, reason, source) }
-                try append(part, of: cluster, meaning, source, to: &list)
+                if case .data(let offset) = meaning, offset + (part.end - cluster.start) > fileEnd, offset < fileEnd {
+                    try appendCut(part, of: cluster, at: offset, fileEnd: fileEnd, source, to: &list)
+                } else {
+                    list.append(MappedExtent(range: part, mapping: try mapping(of: part, in: cluster, meaning, source)))
+                }
             }
             return list.count <= count
         }
@@ -161,22 +171,20 @@ public struct QCOW2Reader: ImageReader {
             l2Offset + index * (header.clusterSize / header.l2EntryCount), source)
     }
 
-    /// Appends a part of a cluster: where the file ends inside the cluster, the rest reads as zeros.
-    private func append(
-        _ part: GuestRange, of cluster: GuestRange, _ meaning: QCOW2L2Entry, _ source: any ImageSource,
+    /// Appends a part of the cluster in which the file ends: the bytes that the file lacks read as zeros.
+    ///
+    /// - Parameters:
+    ///   - offset: where the cluster begins in the file, before its end.
+    ///   - fileEnd: the file's length, in bytes.
+    private func appendCut(
+        _ part: GuestRange, of cluster: GuestRange, at offset: UInt64, fileEnd: UInt64, _ source: any ImageSource,
         to list: inout ExtentList
     ) throws(ImageError) {
-        let place = part.start - cluster.start
-        guard case .data(let offset) = meaning, !header.hasDataFile, offset < source.length,
-            place + part.length > source.length - offset
-        else {
-            list.append(MappedExtent(range: part, mapping: try mapping(of: part, in: cluster, meaning, source)))
-            return
-        }
-        let held = source.length - offset > place ? source.length - offset - place : 0
+        let held = fileEnd - offset - min(part.start - cluster.start, fileEnd - offset)
         let stored = GuestRange(start: part.start, length: held)
         if held > 0 {
-            list.append(MappedExtent(range: stored, mapping: try mapping(of: stored, in: cluster, meaning, source)))
+            let mapping = try mapping(of: stored, in: cluster, .data(offset), source)
+            list.append(MappedExtent(range: stored, mapping: mapping))
         }
         list.append(
             MappedExtent(range: GuestRange(start: stored.end, length: part.length - held), mapping: .zero))
