@@ -65,7 +65,9 @@ import Testing
             let parts = line.split(separator: " ").map(String.init)
             golden[parts[1]] = parts[0]
         }
-        #expect(golden.count == Self.shapes.count * (Self.variants.count + OutputVariant.ofSeveralFiles.count))
+        if OutputVariant.onlyFormat == nil {
+            #expect(golden.count == Self.shapes.count * (Self.variants.count + OutputVariant.ofSeveralFiles.count))
+        }
         for (name, digest) in digests.sorted(by: { $0.key < $1.key }) { #expect(golden[name] == digest, "\(name)") }
     }
 }

@@ -1,3 +1,4 @@
+internal import Foundation
 public import ImageFormats
 public import Testing
 
@@ -8,7 +9,14 @@ public struct OutputVariant: Hashable, Sendable, CustomTestStringConvertible {
     /// What QEMU calls the format; nil where it has none like it.
     public var peerName: String?
 
-    public static let all: [OutputVariant] = [
+    /// `scripts/test FORMAT` sets it: tests that go through the layouts then go through those of one format.
+    public static let onlyFormat = ProcessInfo.processInfo.environment["LATHE_TEST_FORMAT"].flatMap {
+        ImageFormat(name: $0)
+    }
+
+    public static let all = everyOne.filter { onlyFormat == nil || $0.format == onlyFormat }
+
+    private static let everyOne: [OutputVariant] = [
         OutputVariant(.raw, peer: "raw"), OutputVariant(.vhd, peer: "vpc"),
         OutputVariant(.vhd, ["subformat": "fixed"], peer: "vpc"), OutputVariant(.qcow2, peer: "qcow2"),
         OutputVariant(.qcow2, ["compress": "on"], peer: "qcow2"),
@@ -23,14 +31,16 @@ public struct OutputVariant: Hashable, Sendable, CustomTestStringConvertible {
     /// Those that are several files.
     public static let ofSeveralFiles = ["monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat"].map {
         OutputVariant(.vmdk, ["subformat": $0], peer: "vmdk")
-    }
+    }.filter { onlyFormat == nil || $0.format == onlyFormat }
 
     /// Those that QEMU reads.
     public static let ofQEMU = all.filter { $0.peerName != nil }
 
-    /// The layout of a name that is in `all`.
+    /// The layout of a name.
     public static func named(_ name: String) -> OutputVariant {
-        guard let variant = all.first(where: { $0.name == name }) else { preconditionFailure("there is no '\(name)'") }
+        guard let variant = everyOne.first(where: { $0.name == name }) else {
+            preconditionFailure("there is no '\(name)'")
+        }
         return variant
     }
 
